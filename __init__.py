@@ -1,0 +1,1 @@
+"""Millpond: stream processing that carries its own log."""

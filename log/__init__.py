@@ -1,0 +1,1 @@
+"""The replicated log: storage, coordinators, and the interface through which streams see it."""

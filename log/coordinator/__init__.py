@@ -1,0 +1,1 @@
+"""Group offsets and transactions: deterministic state replayed from internal topics."""

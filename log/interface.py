@@ -1,0 +1,175 @@
+"""The log as streams see it: the one narrow door, whatever stands behind it.
+
+Three implementations are meant to pass the same conformance suite: the embedded log (in this
+process, no sockets), and a cluster of Millpond brokers or of Apache Kafka over the network. So
+everything here moves batches, returns when the log has answered, and never assumes that data is
+local. A method may be called from many tasks at once; calls on one producer keep their order.
+
+Whatever the log refuses is a `LogError`; see `log/errors.py`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from .model import (
+    Appended,
+    CommittedOffset,
+    Compression,
+    Fetched,
+    Isolation,
+    NewRecord,
+    Offset,
+    Timestamp,
+    TopicDescription,
+    TopicPartition,
+    TopicSpec,
+)
+
+RecordsByPartition = Mapping[TopicPartition, Sequence[NewRecord]]
+
+
+class Reader(Protocol):
+    """Reads assigned partitions, each from its own position, prefetching where that pays."""
+
+    def assign(self, positions: Mapping[TopicPartition, Offset]) -> None:
+        """Read exactly these partitions, each from this offset. Replaces what was assigned."""
+
+    def pause(self, partitions: Iterable[TopicPartition]) -> None:
+        """Leave these partitions in the log until they are resumed; positions are kept."""
+
+    def resume(self, partitions: Iterable[TopicPartition]) -> None:
+        """Read these again."""
+
+    async def read(
+        self, *, bytes_max: int = 1 << 20, wait_max_s: float | None = None
+    ) -> list[Fetched]:
+        """Return what has arrived on partitions that are not paused, at most one entry for each.
+
+        Waits until at least one partition has something (`records`, or a `next_offset` that moved),
+        or `wait_max_s` seconds have passed, then returns an empty list; None waits for ever.
+        A partition yields at least one batch even when that batch exceeds `bytes_max`. Partitions
+        take turns, so none starves.
+
+        Raises:
+            OffsetOutOfRange: a position fell behind the log's start, or lies past its end.
+            UnknownTopic: a partition was deleted.
+        """
+
+    async def aclose(self) -> None:
+        """Release what the reader holds. Closing twice is harmless."""
+
+
+class Producer(Protocol):
+    """Appends with idempotence: a record is in the log once, in the order of the calls (KIP-98)."""
+
+    async def append(
+        self, records: RecordsByPartition, *, compression: Compression = Compression.NONE
+    ) -> dict[TopicPartition, Appended]:
+        """Append one batch (or more, if large) to each partition; return once they are durable.
+
+        Several calls may be in flight. The order of calls is the order in each partition.
+
+        Raises:
+            UnknownTopic: nothing was appended.
+            RecordTooLarge: nothing was appended.
+        """
+
+
+class TransactionalProducer(Protocol):
+    """One writer at a time per transactional id: making a new one fences the one before."""
+
+    async def commit(
+        self,
+        records: RecordsByPartition,
+        *,
+        group: str,
+        offsets: Mapping[TopicPartition, CommittedOffset],
+        compression: Compression = Compression.NONE,
+    ) -> dict[TopicPartition, Appended]:
+        """Append all records and the group's offsets as one transaction, and commit it.
+
+        On return all of it is durable and visible to committed reads. After an error, or when the
+        caller was cancelled, the outcome is unknown until the next producer of the same
+        transactional id has been made: that decides it, and then committed offsets tell.
+
+        Raises:
+            Fenced: a newer producer of this transactional id exists. Nothing was committed.
+        """
+
+
+class Log(Protocol):
+    """A partitioned log with transactions and group offsets."""
+
+    async def create_topics(self, specs: Iterable[TopicSpec]) -> None:
+        """Create topics. All or none.
+
+        Raises:
+            TopicExists: of one of them.
+            ConfigError: an invalid name, count or setting.
+        """
+
+    async def delete_topics(self, names: Iterable[str]) -> None:
+        """Delete topics with all their records. Raises UnknownTopic."""
+
+    async def describe_topics(
+        self, names: Iterable[str] | None = None
+    ) -> dict[str, TopicDescription]:
+        """Return the topics that exist, of those named, or all that are not internal."""
+
+    async def delete_records(self, before: Mapping[TopicPartition, Offset]) -> None:
+        """Move each partition's log start to this offset: what lies before is gone for readers."""
+
+    async def start_offsets(
+        self, partitions: Iterable[TopicPartition]
+    ) -> dict[TopicPartition, Offset]:
+        """Return the first offset that each partition still has. Raises UnknownTopic."""
+
+    async def end_offsets(
+        self,
+        partitions: Iterable[TopicPartition],
+        isolation: Isolation = Isolation.READ_COMMITTED,
+    ) -> dict[TopicPartition, Offset]:
+        """Return the offset after the last one that a reader of this isolation may see."""
+
+    async def offsets_for_times(
+        self, times: Mapping[TopicPartition, Timestamp]
+    ) -> dict[TopicPartition, Offset | None]:
+        """Return the first offset whose timestamp is at or after the given one, or None."""
+
+    async def epoch_end_offset(self, partition: TopicPartition, leader_epoch: int) -> Offset:
+        """Return the end of the largest leader epoch ≤ `leader_epoch` (KIP-101).
+
+        A position (epoch, offset) is still on this log's history iff offset ≤ this. Answers -1
+        when the log knows no epoch that low.
+        """
+
+    async def groups(self) -> list[str]:
+        """Return the ids of all groups that have committed offsets, sorted."""
+
+    async def committed_offsets(
+        self, group: str, partitions: Iterable[TopicPartition] | None = None
+    ) -> dict[TopicPartition, CommittedOffset]:
+        """Return the group's committed offsets: of these partitions, or all that it has."""
+
+    async def commit_offsets(
+        self, group: str, offsets: Mapping[TopicPartition, CommittedOffset]
+    ) -> None:
+        """Commit offsets outside any transaction; durable on return."""
+
+    def reader(self, isolation: Isolation = Isolation.READ_COMMITTED) -> Reader:
+        """Make a reader with nothing assigned."""
+
+    async def producer(self) -> Producer:
+        """Make an idempotent producer."""
+
+    async def transactional_producer(self, transactional_id: str) -> TransactionalProducer:
+        """Make the only living producer of this id (KIP-98 InitProducerId).
+
+        Fences the one before, and decides its transaction if one was left open: committed if its
+        commit had been decided, else aborted. When this returns, committed offsets are final.
+        """
+
+
+OpenLog = AbstractAsyncContextManager[Log]
+"""What opening a log gives: `async with open_log(...) as log`."""

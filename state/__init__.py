@@ -1,0 +1,1 @@
+"""Stores, changelogs and restore."""

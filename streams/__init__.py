@@ -1,0 +1,1 @@
+"""Apps, agents, topics, tables, windows, tasks and workers."""
