@@ -88,7 +88,7 @@ class Expected:
         totals: per carrier.
         enriched: every flight, late or not.
         stored: the worst delays that the database takes.
-        refused: the worst delays whose plane is not registered: dead letters.
+        refused: those that even the database can't believe: dead letters.
     """
 
     partitions: list[list[Flight]]
@@ -102,9 +102,22 @@ class Expected:
 
 
 def work_out(
-    flights: list[Flight], *, partitions: int, grace_ms: int, worst_minutes: int
+    flights: list[Flight],
+    *,
+    partitions: int,
+    grace_ms: int,
+    worst_minutes: int,
+    refused_minutes: int,
 ) -> Expected:
-    """Answer every question that the pipeline answers, for these flights in this order."""
+    """Answer every question that the pipeline answers, for these flights in this order.
+
+    Args:
+        flights: in the order in which they are reported.
+        partitions: of every topic; they are chosen by the hash of the airport's name.
+        grace_ms: how long after its end an hour accepts flights.
+        worst_minutes: from this delay on a flight is one of the worst.
+        refused_minutes: from this delay on the database refuses it.
+    """
     by_partition: list[list[Flight]] = [[] for _ in range(partitions)]
     for flight in flights:
         by_partition[java_partition(flight.id.origin, partitions)].append(flight)
@@ -118,11 +131,6 @@ def work_out(
             over = hour[1] + HOUR_MS + grace_ms <= newest
             (closed if over else still_open)[hour] = counts
     enriched = enrich(flights)
-    worst = {
-        id_: row
-        for id_, row in enriched.items()
-        if row.delay is not None and row.delay >= worst_minutes
-    }
     return Expected(
         partitions=by_partition,
         late=late,
@@ -130,8 +138,8 @@ def work_out(
         still_open=still_open,
         totals=totals_of(flights),
         enriched=enriched,
-        stored={id_: row for id_, row in worst.items() if row.plane is not None},
-        refused={id_: row for id_, row in worst.items() if row.plane is None},
+        stored=delayed(enriched, worst_minutes, refused_minutes),
+        refused=delayed(enriched, refused_minutes, 1_000_000),
     )
 
 
@@ -189,6 +197,17 @@ def enrich(flights: list[Flight]) -> dict[FlightId, Enriched]:
         )
     assert len(enriched) == len(flights), "a FlightId does not tell flights apart"
     return enriched
+
+
+def delayed(
+    flights: dict[FlightId, Enriched], minimum: int, limit: int
+) -> dict[FlightId, Enriched]:
+    """Return the flights with minimum ≤ delay < limit."""
+    return {
+        id_: row
+        for id_, row in flights.items()
+        if row.delay is not None and minimum <= row.delay < limit
+    }
 
 
 def hour_of(flight: Flight) -> int:

@@ -1,0 +1,1 @@
+"""Examples: each one runs, and `tests/scenario/test_examples.py` runs it."""

@@ -1,0 +1,166 @@
+"""The pipeline: what is declared here is all there is to run.
+
+    flights ─┬─► hours per airport ─► airport-hours        (late flights ─► flights-late)
+             └─► by carrier ─┬─► totals per carrier
+                             └─► with airline and plane ─► enriched
+                                                        └► worst ─► SQLite   (refused ─► worst.dlq)
+
+Flights are keyed by airport, so an airport's hours are counted in one place. Counting per carrier
+needs all flights of a carrier in one place, hence `group_by`: a way through the log.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import millpond as mp
+
+from .database import Database
+from .records import AirportHour, Carrier, EnrichedFlight, Flight, Plane, Punctuality
+
+DATA = Path("data/flights-demo")
+GRACE = timedelta(hours=20)
+"""How long an hour stays open for flights that are reported late: 98.8% arrive in time."""
+
+WORST_MINUTES = 180
+SINK_PER_SECOND = 300
+COMPACTED = {"cleanup.policy": "compact"}
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """An app and the things in it that others want to look at."""
+
+    app: mp.App
+    data: Path
+    flights: mp.Topic[str, Flight]
+    carriers: mp.Topic[str, Carrier]
+    planes: mp.Topic[str, Plane]
+    late: mp.Topic[str, Flight]
+    airport_hours: mp.Topic[str, AirportHour]
+    enriched: mp.Topic[str, EnrichedFlight]
+    worst: mp.Topic[str, EnrichedFlight]
+    totals: mp.Table[str, Punctuality]
+
+    @property
+    def database(self) -> Path:
+        """Where the worst delays are stored."""
+        return self.data / "worst.sqlite"
+
+
+def make_pipeline(
+    *,
+    partitions: int = 3,
+    data: Path = DATA,
+    sink_per_second: float = SINK_PER_SECOND,
+    **options: Any,
+) -> Pipeline:
+    """Declare the whole pipeline; `options` go to the app."""
+    app = mp.App("flights", data=data, **options)
+
+    def topic(name: str, value: type[Any], **settings: Any) -> mp.Topic[str, Any]:
+        return app.topic(name, key=str, value=value, partitions=partitions, **settings)
+
+    pipeline = Pipeline(
+        app=app,
+        data=data,
+        flights=topic("flights", Flight, timestamp=lambda flight: flight.at),
+        carriers=topic("carriers", Carrier, config=COMPACTED),
+        planes=topic("planes", Plane, config=COMPACTED),
+        late=topic("flights-late", Flight),
+        airport_hours=topic("airport-hours", AirportHour),
+        enriched=topic("enriched", EnrichedFlight),
+        worst=topic("worst", EnrichedFlight),
+        totals=app.Table("carrier-totals", key=str, value=Punctuality, default=Punctuality),
+    )
+    count_hours(pipeline)
+    by_carrier = pipeline.flights.group_by(lambda flight: flight.carrier, name="by-carrier")
+    add_up_carriers(pipeline, by_carrier)
+    enrich(pipeline, by_carrier)
+    store_worst(pipeline, mp.Rate(sink_per_second, per=timedelta(seconds=1)))
+    return pipeline
+
+
+def count_hours(pipeline: Pipeline) -> None:
+    """Count each airport's hours by event time; publish each hour once, when it is final."""
+    app, airport_hours = pipeline.app, pipeline.airport_hours
+    hours = app.Table(
+        "airport-hours-open", key=str, value=Punctuality, default=Punctuality
+    ).tumbling(timedelta(hours=1), grace=GRACE, late=pipeline.late)
+
+    @app.agent(pipeline.flights)
+    async def count(stream: mp.Stream[Flight]) -> None:
+        async for flight in stream:
+            hours[flight.origin].count(flight.delay)
+
+    @app.agent(hours.closed)
+    async def publish(stream: mp.Stream[mp.Window[str, Punctuality]]) -> None:
+        async for window in stream:
+            final = AirportHour(
+                airport=window.key,
+                hour=datetime.fromtimestamp(window.start / 1000, UTC),
+                departures=window.value.departures,
+                cancelled=window.value.cancelled,
+                delay_sum=window.value.delay_sum,
+                delay_mean=window.value.delay_mean,
+                delay_max=window.value.delay_max,
+            )
+            await airport_hours.send(key=window.key, value=final, timestamp=window.start)
+
+
+def add_up_carriers(pipeline: Pipeline, by_carrier: mp.Topic[str, Flight]) -> None:
+    """Keep a running total per carrier."""
+    totals = pipeline.totals
+
+    @pipeline.app.agent(by_carrier)
+    async def add_up(stream: mp.Stream[Flight]) -> None:
+        async for flight in stream:
+            totals[flight.carrier].count(flight.delay)
+
+
+def enrich(pipeline: Pipeline, by_carrier: mp.Topic[str, Flight]) -> None:
+    """Add the airline's name and the plane; pick out the worst delays."""
+    app, enriched, worst = pipeline.app, pipeline.enriched, pipeline.worst
+    carriers = app.GlobalTable("carriers-table", topic=pipeline.carriers)
+    planes = app.GlobalTable("planes-table", topic=pipeline.planes)
+
+    @app.agent(by_carrier)
+    async def look_up(stream: mp.Stream[Flight]) -> None:
+        async for flight in stream:
+            plane = planes.get(flight.tail) if flight.tail else None
+            row = EnrichedFlight(
+                carrier=flight.carrier,
+                number=flight.number,
+                airline=carriers[flight.carrier].name,
+                tail=flight.tail,
+                plane=plane and plane.model,
+                seats=plane and plane.seats,
+                origin=flight.origin,
+                destination=flight.destination,
+                scheduled=flight.scheduled,
+                delay=flight.delay,
+                at=flight.at,
+            )
+            await enriched.send(key=flight.carrier, value=row)
+            if flight.delay is not None and flight.delay >= WORST_MINUTES:
+                await worst.send(key=row.id, value=row)
+
+
+def store_worst(pipeline: Pipeline, rate: mp.Rate) -> None:
+    """Shave the peak: the burst waits in the log, the database sees `rate` and no more.
+
+    When the database is busy the batch is tried again, later and later. What it refuses for good
+    goes to a topic of dead letters, with the reason.
+    """
+    path = pipeline.database
+
+    @pipeline.app.agent(
+        pipeline.worst,
+        flow=mp.Flow(rate=rate),
+        on_error=mp.Retry(5, backoff=(0.05, 1)).then(mp.DeadLetter("worst.dlq")),
+    )
+    async def to_sqlite(stream: mp.Stream[EnrichedFlight]) -> None:
+        with Database(path) as database:
+            async for batch in stream.take(50, within=timedelta(seconds=0.2)):
+                database.upsert(batch.values)
