@@ -51,6 +51,14 @@ class Fenced(LogError):
     """A newer owner has taken over: this producer or member must stop."""
 
 
+class ConcurrentTransaction(LogError):
+    """The producer's last transaction is still being completed: ask again a little later."""
+
+
+class InvalidTransactionState(LogError):
+    """The transaction is not in a state in which it could do what was asked."""
+
+
 class OutOfSequence(LogError):
     """An idempotent producer's batch leaves a gap in its sequence numbers."""
 
