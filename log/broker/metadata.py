@@ -1,0 +1,146 @@
+"""What exists: topics, the leader epoch, and which producer ids are taken.
+
+All of it is the replay of one more partition, `__cluster_metadata-0`, whose records are JSON of our
+own. A change counts when its record is durable: so a topic exists before its directories do, and is
+gone before they are. Opening the log makes what is missing and sweeps away what is left over.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+import orjson
+
+from ..config import TopicConfig, check_topic_name
+from ..errors import ConfigError, LogError
+from ..model import TopicPartition, TopicSpec
+
+METADATA_PARTITION: Final = TopicPartition("__cluster_metadata", 0)
+METADATA_TOPIC_ID: Final = UUID(int=1)
+"""Kafka's reserved id of this topic."""
+
+METADATA_CONFIG: Final[Mapping[str, str]] = {"retention.ms": "-1", "segment.bytes": "67108864"}
+
+GROUP_OFFSETS_TOPIC: Final = "__consumer_offsets"
+TRANSACTIONS_TOPIC: Final = "__transaction_state"
+INTERNAL_TOPICS: Final = (GROUP_OFFSETS_TOPIC, TRANSACTIONS_TOPIC)
+INTERNAL_PARTITIONS: Final = 4
+INTERNAL_CONFIG: Final[Mapping[str, str]] = {
+    "cleanup.policy": "compact",
+    "segment.bytes": "104857600",
+}
+
+PARTITIONS_MAX: Final = 10_000
+"""Of one topic: each is a directory with several open files, so more is a slip of the keyboard."""
+
+PRODUCER_ID_BLOCK: Final = 1000
+"""Ids are reserved in blocks, so that only one in a thousand costs a record."""
+
+_VERSION: Final = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic that exists."""
+
+    name: str
+    topic_id: UUID
+    partitions: int
+    config: TopicConfig
+    internal: bool = False
+
+    def __contains__(self, partition: int) -> bool:
+        return 0 <= partition < self.partitions
+
+
+class Metadata:
+    """The state that the metadata log's records add up to."""
+
+    def __init__(self) -> None:
+        self.topics: dict[str, Topic] = {}
+        self.leader_epoch = -1
+        self.producer_ids_end = 0
+        self.removed: dict[UUID, Topic] = {}
+
+    def apply(self, value: bytes) -> None:
+        """Take in one record.
+
+        Raises:
+            LogError: it was written by a newer Millpond.
+        """
+        record: dict[str, Any] = orjson.loads(value)
+        match record["type"], record["version"]:
+            case "topic", 0:
+                name = record["name"]
+                self.topics[name] = Topic(
+                    name,
+                    UUID(record["id"]),
+                    record["partitions"],
+                    TopicConfig.parse(record["config"], topic=name),
+                    record["internal"],
+                )
+            case "removed-topic", 0:
+                topic = self.topics.pop(record["name"])
+                self.removed[topic.topic_id] = topic
+            case "leader-epoch", 0:
+                self.leader_epoch = record["leader_epoch"]
+            case "producer-ids", 0:
+                self.producer_ids_end = record["end"]
+            case kind, version:
+                raise LogError(
+                    f"the metadata log has a record {kind!r} of version {version}, which this "
+                    "Millpond does not know: open the directory with the version that wrote it"
+                )
+
+
+def topic_record(topic: Topic) -> bytes:
+    """Say that a topic exists."""
+    return _record(
+        "topic",
+        name=topic.name,
+        id=str(topic.topic_id),
+        partitions=topic.partitions,
+        config=dict(topic.config.given),
+        internal=topic.internal,
+    )
+
+
+def removed_topic_record(topic: Topic) -> bytes:
+    """Say that a topic exists no longer."""
+    return _record("removed-topic", name=topic.name, id=str(topic.topic_id))
+
+
+def leader_epoch_record(leader_epoch: int) -> bytes:
+    """Say that a new leader epoch begins in all partitions."""
+    return _record("leader-epoch", leader_epoch=leader_epoch)
+
+
+def producer_ids_record(end: int) -> bytes:
+    """Say that producer ids below `end` are taken."""
+    return _record("producer-ids", end=end)
+
+
+def checked_topic(spec: TopicSpec, topic_id: UUID) -> Topic:
+    """Make a topic of what someone asks for.
+
+    Raises:
+        ConfigError: an invalid name, count or setting.
+    """
+    check_topic_name(spec.name)
+    if not 1 <= spec.partitions <= PARTITIONS_MAX:
+        raise ConfigError(
+            f"topic {spec.name!r}: {spec.partitions} partitions won't do: "
+            f"use a number from 1 to {PARTITIONS_MAX}"
+        )
+    if spec.replication < 1:
+        raise ConfigError(
+            f"topic {spec.name!r}: replication {spec.replication} won't do: use 1 or more "
+            "(one process keeps one copy; a cluster keeps as many as asked)"
+        )
+    config = TopicConfig.parse(spec.config, topic=spec.name)
+    return Topic(spec.name, topic_id, spec.partitions, config)
+
+
+def _record(kind: str, **fields: object) -> bytes:
+    return orjson.dumps({"type": kind, "version": _VERSION, **fields})

@@ -1,0 +1,19 @@
+"""Wall-clock time for the log: milliseconds since the epoch."""
+
+import time
+from typing import Protocol
+
+from ..model import Timestamp
+
+
+class Clock(Protocol):
+    """Tells the time. Tests bring their own."""
+
+    def now(self) -> Timestamp: ...
+
+
+class SystemClock:
+    """The machine's wall clock. It may jump; nothing here depends on it going forward."""
+
+    def now(self) -> Timestamp:
+        return time.time_ns() // 1_000_000

@@ -1,0 +1,203 @@
+"""Makes appended data durable, for many at once: group commit.
+
+At most one round of syncs is in flight, in a worker thread. Whoever asks meanwhile is gathered for
+the next round, which begins when this one ends; so under load one round serves many, and an idle log
+syncs at once. Few files are synced one by one (`fdatasync`), many together (`syncfs`).
+
+A failed sync is final (design: a failed fsync is never retried): after one the kernel may have
+dropped the data and forgotten the error, so a second that succeeds would mean nothing.
+
+Modes: `fsync` waits for the disk; `interval` returns at once and syncs in the background; `os`
+leaves it to the operating system.
+"""
+
+import ctypes
+import os
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final, Literal, Protocol, TypeAlias
+
+import anyio
+import anyio.to_thread
+
+from ..errors import DiskFailed
+from ..model import Offset
+from ..storage.disk import File
+
+Durability: TypeAlias = Literal["fsync", "interval", "os"]
+
+FILES_SYNCED_SINGLY_MAX: Final = 8
+
+
+class Syncable(Protocol):
+    """What the flusher needs of a partition's log."""
+
+    @property
+    def log_end_offset(self) -> Offset: ...
+
+    @property
+    def needs_sync(self) -> bool: ...
+
+    def files_to_sync(self) -> list[File]:
+        """Return the files that hold data not yet synced, in the order they must be synced."""
+
+    def mark_flushed(self, offset: Offset) -> None:
+        """Note that everything below the offset is durable."""
+
+
+class _Round:
+    """Those who wait for the same syncs."""
+
+    __slots__ = ("done", "logs")
+
+    def __init__(self) -> None:
+        self.done = anyio.Event()
+        self.logs: dict[Syncable, None] = {}
+
+
+class Flusher:
+    """Syncs logs on request. `run` must be running, unless the disk is synced inline."""
+
+    def __init__(
+        self,
+        durability: Durability,
+        *,
+        on_flushed: Callable[[Collection[Syncable]], None],
+        root: Path | None,
+        interval_s: float = 0.1,
+    ) -> None:
+        """Make a flusher.
+
+        Args:
+            durability: the mode.
+            on_flushed: is told whose data has become durable.
+            root: the directory that all files are in; None when they are in memory, where syncing
+                is so quick that it is done inline, without rounds and threads.
+            interval_s: how long data may wait in mode `interval`.
+        """
+        self.failed: DiskFailed | None = None
+        self._durability = durability
+        self._on_flushed = on_flushed
+        self._file_system = FileSystem(root) if root is not None else None
+        self._interval_s = interval_s
+        self._gathering = _Round()
+        self._wanted = anyio.Event()
+        self._syncing = anyio.Lock()
+        self._thread = anyio.CapacityLimiter(1)
+
+    def check(self) -> None:
+        """Refuse to go on after a failure."""
+        if self.failed is not None:
+            raise DiskFailed(f"the log has stopped: {self.failed}") from self.failed
+
+    async def sync(self, logs: Iterable[Syncable]) -> None:
+        """Return when what these logs have appended is as durable as the mode promises.
+
+        Raises:
+            DiskFailed: a sync has failed, now or before.
+        """
+        self.check()
+        if self._durability == "os":
+            return
+        if self._durability == "interval":
+            self._gathering.logs.update(dict.fromkeys(logs))
+            return
+        if self._file_system is None:
+            self._sync_inline(list(logs))
+            return
+        current = self._gathering
+        current.logs.update(dict.fromkeys(logs))
+        self._wanted.set()
+        await current.done.wait()
+        self.check()
+
+    async def run(self) -> None:
+        """Do rounds until cancelled, or until one fails."""
+        while self.failed is None:
+            if self._durability == "interval":
+                await anyio.sleep(self._interval_s)
+            else:
+                await self._wanted.wait()
+                self._wanted = anyio.Event()
+            async with self._syncing:
+                current, self._gathering = self._gathering, _Round()
+                await self._do(current)
+
+    async def flush(self, logs: Iterable[Syncable]) -> None:
+        """Make these durable now, whatever the mode: for checkpoints and at the end."""
+        self.check()
+        async with self._syncing:
+            current = _Round()
+            current.logs.update(dict.fromkeys(logs))
+            await self._do(current)
+        self.check()
+
+    @asynccontextmanager
+    async def quiet(self) -> AsyncIterator[None]:
+        """No sync is in flight inside, so files may be closed and removed."""
+        async with self._syncing:
+            yield
+
+    async def _do(self, current: _Round) -> None:
+        logs = [log for log in current.logs if log.needs_sync]
+        try:
+            if self._file_system is None:
+                self._sync_inline(logs)
+            elif logs:
+                ends = [log.log_end_offset for log in logs]
+                files = [file for log in logs for file in log.files_to_sync()]
+                # Shielded: the thread can't be stopped, and what it did must be told.
+                with anyio.CancelScope(shield=True):
+                    await anyio.to_thread.run_sync(self._sync_files, files, limiter=self._thread)
+                for log, end in zip(logs, ends, strict=True):
+                    log.mark_flushed(end)
+        except DiskFailed as error:
+            self.failed = error
+        finally:
+            current.done.set()
+            self._on_flushed(logs)
+
+    def _sync_inline(self, logs: Collection[Syncable]) -> None:
+        try:
+            for log in logs:
+                end = log.log_end_offset
+                for file in log.files_to_sync():
+                    file.sync()
+                log.mark_flushed(end)
+        except DiskFailed as error:
+            self.failed = error
+            raise
+        finally:
+            self._on_flushed(logs)
+
+    def _sync_files(self, files: list[File]) -> None:
+        assert self._file_system is not None
+        if len(files) > FILES_SYNCED_SINGLY_MAX and self._file_system.can_sync:
+            self._file_system.sync()
+        else:
+            for file in files:
+                file.sync()
+
+
+class FileSystem:
+    """Syncs everything at once where the system can (Linux `syncfs`)."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._library = ctypes.CDLL(None, use_errno=True)
+        self.can_sync = hasattr(self._library, "syncfs")
+
+    def sync(self) -> None:
+        """Make all data of the file system that holds `root` durable.
+
+        Raises:
+            DiskFailed: the system reports an error.
+        """
+        descriptor = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            if self._library.syncfs(descriptor) != 0:
+                code = ctypes.get_errno()
+                raise DiskFailed(f"syncfs of {self._root} failed: {os.strerror(code)}")
+        finally:
+            os.close(descriptor)
