@@ -67,20 +67,6 @@ class Entries(ABC, Generic[K, V]):
     stored, stands for "not here".
     """
 
-    __slots__ = (
-        "_drains",
-        "_entry_bytes",
-        "_loads",
-        "_miss_rate",
-        "_old",
-        "_overlay",
-        "_pending",
-        "_shape",
-        "_young",
-        "complete",
-        "prefix",
-    )
-
     def __init__(self, shape: Shape[K, V], prefix: bytes, *, complete: bool) -> None:
         self.prefix = prefix
         self.complete = complete
@@ -111,8 +97,12 @@ class Entries(ABC, Generic[K, V]):
         """Remove the value, if there is one."""
         self._overlay[key] = ABSENT
 
+    def contains(self, key: K) -> bool:
+        """Return whether there is a value."""
+        return self.get(key) is not None
+
     def prefetch(self, keys: Collection[K]) -> None:
-        """Load what is missing of `keys` with one read, if misses are so frequent that it pays."""
+        """Tell which keys a batch will ask for: loads them with one read if that has been paying."""
         if self.complete or not keys:
             return
         misses = self._loads
@@ -124,7 +114,7 @@ class Entries(ABC, Generic[K, V]):
         self._loads = 0
         self._miss_rate += (min(misses / len(keys), 1.0) - self._miss_rate) / 4
 
-    def items(
+    def scan(
         self,
         lo: bytes = b"",
         hi: bytes | None = None,
@@ -195,12 +185,16 @@ class Entries(ABC, Generic[K, V]):
         self._pending = {}
         self._overlay = {}
 
-    def discard(self) -> None:
-        """Leave the cache: these entries are no more, or were changed beneath."""
+    def forget(self) -> None:
+        """Forget everything: the backend was changed beneath."""
         self.rollback()
         self._young = {}
         self._old = {}
         self.complete = False
+
+    def close(self) -> None:
+        """Free the cache; these entries are not used any more."""
+        self.forget()
         self._shape.budget.leave(self)
 
     def age(self) -> None:
@@ -344,8 +338,6 @@ class Entries(ABC, Generic[K, V]):
 
 class ObjectEntries(Entries[K, V]):
     """Entries whose values are immutable: the cache holds the objects themselves."""
-
-    __slots__ = ()
 
     def get(self, key: K, default: V | None = None) -> V | None:
         value: Any = self._overlay.get(key)

@@ -30,7 +30,7 @@ from .cache import CacheBudget
 from .changelog import ChangelogRecord
 from .codec import Codec
 from .entries import Shape
-from .key_value import KeyValueStore
+from .key_value import KeyValueStore, open_key_value
 from .keys import KEY_VALUE, META, STORE_ID_MAX, WINDOWED, encode_start, store_prefix, store_range
 from .meta import (
     Position,
@@ -65,7 +65,8 @@ class Store(Protocol):
     def dirty_count(self) -> int: ...
     @property
     def dirty_bytes(self) -> int: ...
-    def drain(self) -> tuple[list[Change], list[KeyRange]]: ...
+    def drain(self) -> list[Change]: ...
+    def deletes(self) -> list[KeyRange]: ...
     def applied(self) -> None: ...
     def rollback(self) -> None: ...
     def reload(self, horizon: int | None = None) -> None: ...
@@ -108,7 +109,7 @@ class TaskState:
         """Register a store of one value per key."""
         made_for = f"key-value {key.name} -> {value.name} in {changelog}"
         prefix = self._register(name, changelog, made_for, KEY_VALUE)
-        store = KeyValueStore(self._shape(name, key, value), changelog, prefix)
+        store = open_key_value(self._shape(name, key, value), changelog, prefix)
         self._stores[changelog] = store
         return store
 
@@ -190,8 +191,8 @@ class TaskState:
         self._draining = True
         records: dict[str, list[ChangelogRecord]] = {}
         for changelog, store in self._stores.items():
-            changes, ranges = store.drain()
-            self._pending_ranges += ranges
+            changes = store.drain()
+            self._pending_ranges += store.deletes()
             if changes:
                 headers, prefix = store.headers, store.prefix
                 records[changelog] = [(key, value, now, headers) for key, value in changes]

@@ -23,8 +23,6 @@ V = TypeVar("V")
 class TrackedEntries(Entries[K, V]):
     """Entries of mutable values: the cache holds bytes, the overlay what was handed out."""
 
-    __slots__ = ("_base", "_defaults")
-
     def __init__(self, shape: Shape[K, V], prefix: bytes, *, complete: bool) -> None:
         super().__init__(shape, prefix, complete=complete)
         self._base: dict[K, bytes] = {}

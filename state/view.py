@@ -53,11 +53,7 @@ class KeyValueView(Generic[K, V]):
         `after` is the cursor of the page before, with all else the same.
         """
         low, high = self._bounds(lo, hi, prefix)
-        if after is not None and reverse:
-            high = after
-        elif after is not None:
-            low = after + b"\x00"
-        return _page(self._shape, low, high, len(self._prefix), reverse, min(limit, PAGE_MAX))
+        return _page(self._shape, low, high, self._prefix, after, reverse, limit)
 
     def _bounds(self, lo: K | None, hi: K | None, prefix: K | None) -> tuple[bytes, bytes]:
         encode = self._shape.key.encode
@@ -121,11 +117,7 @@ class WindowView(Generic[K, V]):
         prefix = self._prefix + encode_start(start)
         low, high = prefix, successor(prefix)
         assert high is not None
-        if after is not None and reverse:
-            high = after
-        elif after is not None:
-            low = after + b"\x00"
-        return _page(self._shape, low, high, len(prefix), reverse, min(limit, PAGE_MAX))
+        return _page(self._shape, low, high, prefix, after, reverse, limit)
 
 
 def stored_starts(shape: Shape[K, V], prefix: bytes) -> Iterator[int]:
@@ -143,9 +135,22 @@ def stored_starts(shape: Shape[K, V], prefix: bytes) -> Iterator[int]:
 
 
 def _page(
-    shape: Shape[K, V], low: bytes, high: bytes, cut: int, reverse: bool, limit: int
+    shape: Shape[K, V],
+    low: bytes,
+    high: bytes,
+    prefix: bytes,
+    after: bytes | None,
+    reverse: bool,
+    limit: int,
 ) -> Page[K, V]:
+    """Read a page of low ≤ key < high. Cursors lack the prefix, which differs between workers."""
+    if after is not None and reverse:
+        high = min(high, prefix + after)
+    elif after is not None:
+        low = max(low, prefix + after + b"\x00")
+    limit = min(limit, PAGE_MAX)
+    cut = len(prefix)
     rows = list(shape.backend.range(low, high, reverse=reverse, limit=limit + 1))
     decode_key, decode = shape.key.decode, shape.value.decode
     items = [(decode_key(key[cut:]), decode(data)) for key, data in rows[:limit]]
-    return Page(items, rows[limit - 1][0] if len(rows) > limit else None)
+    return Page(items, rows[limit - 1][0][cut:] if len(rows) > limit else None)

@@ -18,9 +18,9 @@ from typing import Final, Generic, TypeVar
 from ..log.model import Headers
 from .backend import Change, KeyRange
 from .changelog import WINDOWED_1
-from .entries import Entries, Shape
-from .key_value import make_entries
+from .entries import Entries, ObjectEntries, Shape
 from .keys import START_MIN, encode_start
+from .tracked import TrackedEntries
 from .view import WindowView, stored_starts
 
 K = TypeVar("K")
@@ -107,7 +107,7 @@ class WindowStore(Generic[K, V]):
         See `KeyValueStore.items` for what happens when they are changed meanwhile.
         """
         entries = self._windows.get(start)
-        return iter(()) if entries is None else entries.items(reverse=reverse, limit=limit)
+        return iter(()) if entries is None else entries.scan(reverse=reverse, limit=limit)
 
     def close_before(self, start_limit: int) -> list[tuple[int, K, V]]:
         """Close all windows with start < `start_limit`, and return (start, key, value) of each entry.
@@ -147,8 +147,8 @@ class WindowStore(Generic[K, V]):
         """Return an estimate of the memory that uncommitted entries take."""
         return sum([entries.dirty_bytes for entries in self._windows.values()])
 
-    def drain(self) -> tuple[list[Change], list[KeyRange]]:
-        """Return what this commit changes, keys without the prefix, and the ranges it deletes.
+    def drain(self) -> list[Change]:
+        """Return what this commit changes, keys without the prefix.
 
         What was changed in a window that has been closed since is not worth a changelog record.
         """
@@ -160,7 +160,11 @@ class WindowStore(Generic[K, V]):
                 changes += [(prefix + key, data) for key, data in drained]
         self._closing, self._closed = self._closed, {}
         self._closing_horizon = self._horizon
-        return changes, [
+        return changes
+
+    def deletes(self) -> list[KeyRange]:
+        """Return the ranges that the drained commit deletes from the backend."""
+        return [
             (self.prefix + encode_start(start), self.prefix + encode_start(start + 1))
             for start in self._closing
             if start not in self._new
@@ -174,7 +178,7 @@ class WindowStore(Generic[K, V]):
                     entries.applied()
                     self._new.discard(start)
         for start, entries in self._closing.items():
-            entries.discard()
+            entries.close()
             self._new.discard(start)
         self._closing = {}
         self._committed_horizon = self._closing_horizon
@@ -207,7 +211,7 @@ class WindowStore(Generic[K, V]):
         """Free the cache."""
         for windows in (self._windows, self._closed, self._closing):
             for entries in windows.values():
-                entries.discard()
+                entries.close()
             windows.clear()
 
     def _open(self, start: int) -> Entries[K, V]:
@@ -219,12 +223,15 @@ class WindowStore(Generic[K, V]):
         return entries
 
     def _entries(self, start: int, *, complete: bool) -> Entries[K, V]:
-        return make_entries(self._shape, self.prefix + encode_start(start), complete=complete)
+        prefix = self.prefix + encode_start(start)
+        if self._shape.value.mutable:
+            return TrackedEntries(self._shape, prefix, complete=complete)
+        return ObjectEntries(self._shape, prefix, complete=complete)
 
     def _forget_new(self, unused: Callable[[Entries[K, V]], bool]) -> None:
         """Forget windows that were opened and never got to have an entry."""
         for start in [start for start in self._new if start in self._windows]:
             if unused(self._windows[start]):
-                self._windows.pop(start).discard()
+                self._windows.pop(start).close()
                 self._new.discard(start)
         self._earliest = min(self._windows, default=None)
