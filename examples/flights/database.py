@@ -40,18 +40,23 @@ class Database:
         self._path = path
         self._writes = 0
 
-    def upsert(self, flights: Iterable[EnrichedFlight]) -> None:
-        """Write all of these flights, or none.
+    def upsert(self, flights: Iterable[EnrichedFlight]) -> list[EnrichedFlight]:
+        """Write these flights; return those which the constraint refuses.
 
         Raises:
-            Busy: now and then; a second attempt succeeds.
-            sqlite3.IntegrityError: a delay is beyond belief; no attempt will succeed.
+            Busy: now and then, and nothing is written; a second attempt succeeds.
         """
         self._writes += 1
         if self._writes % BUSY_EVERY == 0:
             raise Busy("the database is busy: try again")
+        refused = []
         with self._connection:
-            self._connection.executemany(UPSERT, map(_row, flights))
+            for flight in flights:
+                try:
+                    self._connection.execute(UPSERT, _row(flight))
+                except sqlite3.IntegrityError:
+                    refused.append(flight)
+        return refused
 
     def __enter__(self) -> Self:
         self._connection = sqlite3.connect(self._path)

@@ -41,7 +41,11 @@ class Pipeline:
     airport_hours: mp.Topic[str, AirportHour]
     enriched: mp.Topic[str, EnrichedFlight]
     worst: mp.Topic[str, EnrichedFlight]
+    refused: mp.Topic[str, EnrichedFlight]
+    hours: mp.WindowedTable[str, Punctuality]
     totals: mp.Table[str, Punctuality]
+    carriers_table: mp.GlobalTable[str, Carrier]
+    planes_table: mp.GlobalTable[str, Plane]
 
     @property
     def database(self) -> Path:
@@ -53,7 +57,7 @@ def make_pipeline(
     *,
     partitions: int = 3,
     data: Path = DATA,
-    sink_per_second: float = SINK_PER_SECOND,
+    sink_per_second: int = SINK_PER_SECOND,
     **options: Any,
 ) -> Pipeline:
     """Declare the whole pipeline; `options` go to the app."""
@@ -62,17 +66,25 @@ def make_pipeline(
     def topic(name: str, value: type[Any], **settings: Any) -> mp.Topic[str, Any]:
         return app.topic(name, key=str, value=value, partitions=partitions, **settings)
 
+    carriers = topic("carriers", Carrier, config=COMPACTED)
+    planes = topic("planes", Plane, config=COMPACTED)
+    late = topic("flights-late", Flight)
+    hours = app.Table("hours", key=str, value=Punctuality, default=Punctuality)
     pipeline = Pipeline(
         app=app,
         data=data,
         flights=topic("flights", Flight, timestamp=lambda flight: flight.at),
-        carriers=topic("carriers", Carrier, config=COMPACTED),
-        planes=topic("planes", Plane, config=COMPACTED),
-        late=topic("flights-late", Flight),
+        carriers=carriers,
+        planes=planes,
+        late=late,
         airport_hours=topic("airport-hours", AirportHour),
         enriched=topic("enriched", EnrichedFlight),
         worst=topic("worst", EnrichedFlight),
+        refused=topic("worst.dlq", EnrichedFlight),
+        hours=hours.tumbling(timedelta(hours=1), grace=GRACE, late=late),
         totals=app.Table("carrier-totals", key=str, value=Punctuality, default=Punctuality),
+        carriers_table=app.GlobalTable("carriers-table", topic=carriers),
+        planes_table=app.GlobalTable("planes-table", topic=planes),
     )
     count_hours(pipeline)
     by_carrier = pipeline.flights.group_by(lambda flight: flight.carrier, name="by-carrier")
@@ -84,10 +96,7 @@ def make_pipeline(
 
 def count_hours(pipeline: Pipeline) -> None:
     """Count each airport's hours by event time; publish each hour once, when it is final."""
-    app, airport_hours = pipeline.app, pipeline.airport_hours
-    hours = app.Table(
-        "airport-hours-open", key=str, value=Punctuality, default=Punctuality
-    ).tumbling(timedelta(hours=1), grace=GRACE, late=pipeline.late)
+    app, hours, airport_hours = pipeline.app, pipeline.hours, pipeline.airport_hours
 
     @app.agent(pipeline.flights)
     async def count(stream: mp.Stream[Flight]) -> None:
@@ -121,11 +130,10 @@ def add_up_carriers(pipeline: Pipeline, by_carrier: mp.Topic[str, Flight]) -> No
 
 def enrich(pipeline: Pipeline, by_carrier: mp.Topic[str, Flight]) -> None:
     """Add the airline's name and the plane; pick out the worst delays."""
-    app, enriched, worst = pipeline.app, pipeline.enriched, pipeline.worst
-    carriers = app.GlobalTable("carriers-table", topic=pipeline.carriers)
-    planes = app.GlobalTable("planes-table", topic=pipeline.planes)
+    enriched, worst = pipeline.enriched, pipeline.worst
+    carriers, planes = pipeline.carriers_table, pipeline.planes_table
 
-    @app.agent(by_carrier)
+    @pipeline.app.agent(by_carrier)
     async def look_up(stream: mp.Stream[Flight]) -> None:
         async for flight in stream:
             plane = planes.get(flight.tail) if flight.tail else None
@@ -151,16 +159,17 @@ def store_worst(pipeline: Pipeline, rate: mp.Rate) -> None:
     """Shave the peak: the burst waits in the log, the database sees `rate` and no more.
 
     When the database is busy the batch is tried again, later and later. What it refuses for good
-    goes to a topic of dead letters, with the reason.
+    is a dead letter, and part of the same commit as the batch it came with.
     """
-    path = pipeline.database
+    path, refused = pipeline.database, pipeline.refused
 
     @pipeline.app.agent(
         pipeline.worst,
         flow=mp.Flow(rate=rate),
-        on_error=mp.Retry(5, backoff=(0.05, 1)).then(mp.DeadLetter("worst.dlq")),
+        on_error=mp.Retry(5, backoff=(0.05, 1)).then(mp.DeadLetter(refused)),
     )
     async def to_sqlite(stream: mp.Stream[EnrichedFlight]) -> None:
         with Database(path) as database:
             async for batch in stream.take(50, within=timedelta(seconds=0.2)):
-                database.upsert(batch.values)
+                for flight in database.upsert(batch.values):
+                    await refused.send(key=flight.id, value=flight)

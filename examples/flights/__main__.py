@@ -1,0 +1,109 @@
+"""The demo: fills the log and runs the pipeline in one process, and tells what came out."""
+
+import argparse
+import shutil
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import anyio
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from . import report, source
+from .ingest import ingest
+from .pipeline import DATA, Pipeline, make_pipeline
+
+SAMPLE_EVERY_S = 0.25
+DATABASE_AGENT = "to_sqlite"
+
+
+@dataclass
+class Watch:
+    """Looks at the running pipeline a few times a second, for the progress bars and the report."""
+
+    pipeline: Pipeline
+    progress: Progress
+    rows: int
+    started: float = field(default_factory=time.monotonic)
+    lag: list[tuple[float, int]] = field(default_factory=list)
+    caught_up: float = 0.0
+    """When all but the slow database had seen everything."""
+
+    def __post_init__(self) -> None:
+        self._log = self.progress.add_task("flights in the log", total=self.rows)
+        self._agents = self.progress.add_task("seen by all agents", total=self.rows)
+        self._database = self.progress.add_task("rows waiting for the database", total=None)
+
+    def in_log(self, count: int) -> None:
+        """Note how many flights the log has."""
+        self.progress.update(self._log, completed=count)
+
+    def look(self) -> None:
+        """Note where everybody is."""
+        lags = dict(self.pipeline.app.running.lag())
+        waiting = lags.pop(DATABASE_AGENT)
+        behind = max(lags.values())
+        seconds = time.monotonic() - self.started
+        if behind:
+            self.caught_up = seconds
+        self.lag.append((seconds, waiting))
+        in_log = self.progress.tasks[self._log].completed
+        self.progress.update(self._agents, completed=max(0, in_log - behind))
+        self.progress.update(self._database, completed=waiting)
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            self.look()
+            await anyio.sleep(SAMPLE_EVERY_S)
+
+
+async def demo(pipeline: Pipeline, rows: int, console: Console) -> None:
+    """Run everything to its end and print the report."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
+        async with pipeline.app.run():
+            watch = Watch(pipeline, progress, rows)
+            async with anyio.create_task_group() as watching:
+                watching.start_soon(watch.run)
+                await ingest(pipeline, rows=rows, on_progress=watch.in_log)
+                await pipeline.app.running.settle()
+                watching.cancel_scope.cancel()
+            watch.look()
+            results = await report.gather(pipeline, watch.lag[-1][0], watch.caught_up, watch.lag)
+    report.show(results, console)
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m examples.flights", description=__doc__)
+    parser.add_argument("--data", type=Path, default=DATA, help="directory (default: %(default)s)")
+    parser.add_argument("--rows", type=int, default=source.FLIGHTS_IN_ALL, help="flights to read")
+    parser.add_argument("--partitions", type=int, default=3, help="of each topic")
+    parser.add_argument("--resume", action="store_true", help="go on where the last run was killed")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run the demo from a clean start, or from where it was killed."""
+    options, console = arguments(), Console()
+    pipeline = make_pipeline(partitions=options.partitions, data=options.data)
+    if not options.resume and remove_last_run(pipeline):
+        console.print(f"Starting anew: the last run in [cyan]{pipeline.data}[/] is removed.")
+    pipeline.data.mkdir(parents=True, exist_ok=True)
+    anyio.run(demo, pipeline, options.rows, console)
+
+
+def remove_last_run(pipeline: Pipeline) -> bool:
+    """Remove what an earlier run made, and nothing else; return whether there was something."""
+    made = [pipeline.data / "log", pipeline.data / "state"]
+    there = [folder for folder in made if folder.is_dir()]
+    for folder in there:
+        shutil.rmtree(folder)
+    pipeline.database.unlink(missing_ok=True)
+    return bool(there)
+
+
+if __name__ == "__main__":
+    main()
