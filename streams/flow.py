@@ -64,7 +64,7 @@ class Bucket:
     The bucket is full at first. Time that goes back counts as time standing still.
     """
 
-    __slots__ = ("_cost", "_full", "_now", "_owed", "_scale")
+    __slots__ = ("_cost", "_full", "_now", "_owed", "_scale", "burst")
 
     def __init__(self, rate: Rate, *, burst: int | None = None) -> None:
         """Make a full bucket.
@@ -79,6 +79,7 @@ class Bucket:
             burst = max(1, rate.n * BURST_MS // rate.per_ms)
         if burst < 1:
             raise ConfigError(f"burst={burst}: a bucket that holds nothing lets nothing through")
+        self.burst = burst
         self._full = burst * self._cost
         self._owed = 0  # how far the bucket is from full; more than `_full` is a debt
         self._now: Timestamp | None = None

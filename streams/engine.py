@@ -1,0 +1,214 @@
+"""What all tasks of a running app have in common, and how an app is brought up and down.
+
+    open log ─► plan and create topics ─► load global tables ─► restore tasks ─► run ─► stop
+
+The engine owns one task group. When anything in it fails, all of it stops: what was not committed
+is forgotten, and comes again at the next start.
+"""
+
+import logging
+import random
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+import anyio
+
+from ..log.interface import Log
+from ..log.model import TopicPartition
+from ..state.backend import Backend
+from ..state.cache import CacheBudget
+from .clock import Clock
+from .errors import StreamError
+from .global_copy import GlobalCopy
+from .metrics import Metrics
+from .outbox import Outbox
+from .outputs import Outputs
+from .policy import Named
+from .runner import TaskRunner
+from .settings import Settings
+from .table import GlobalTable, Table
+from .timestamps import duration_ms
+from .topic import Topic
+from .topology import Plan, Topology, plan
+
+if TYPE_CHECKING:
+    from .app import App
+
+
+class OpenBackend(Protocol):
+    """Opens the store of a task: a directory of RocksDB, or memory."""
+
+    async def __call__(self, subtopology: str, partition: int, *, rebuild: bool) -> Backend: ...
+
+
+class Engine:
+    """A running app.
+
+    Attributes:
+        log: the log that the app runs on, for what the app's own API does not offer.
+        topology: the app as data.
+        runners: one for each task.
+    """
+
+    def __init__(
+        self, app: "App", topology: Topology, log: Log, clock: Clock, open_backend: OpenBackend
+    ) -> None:
+        settings: Settings = app.settings
+        self.app = app
+        self.settings = settings
+        self.topology = topology
+        self.log = log
+        self.clock = clock
+        self.open_backend = open_backend
+        self.commit_interval_ms = duration_ms(settings.commit_interval, what="commit_interval")
+        self.flush_interval_ms = duration_ms(settings.flush_interval, what="flush_interval")
+        self.cache = CacheBudget(settings.cache_memory_bytes)
+        self.metrics = Metrics()
+        self.random: Callable[[], float] = random.Random().random  # noqa: S311 - jitter
+        self.runners: list[TaskRunner] = []
+        self._copies: dict[GlobalTable[Any, Any], GlobalCopy] = {}
+        self._outbox: Outbox
+        self._plan: Plan
+        self._by_name: dict[str, Topic[Any, Any]] = {}
+
+    @asynccontextmanager
+    async def run(self) -> AsyncIterator["Engine"]:
+        """Bring the app up, and on leaving bring it down in order.
+
+        Raises:
+            MillpondError: whatever ends the app. If several things fail at once, the first.
+        """
+        await self._prepare()
+        async with anyio.create_task_group() as running:
+            running.start_soon(self._outbox.run)
+            for copy in self._copies.values():
+                await copy.load(self.log)
+                running.start_soon(copy.follow)
+            async with anyio.create_task_group() as tasks:
+                for runner in self.runners:
+                    tasks.start_soon(runner.run)
+                for runner in self.runners:
+                    await runner.ready.wait()
+                for service in self.app.services():
+                    running.start_soon(service)
+                try:
+                    yield self
+                finally:
+                    await self._stop(tasks.cancel_scope)
+            await self._outbox.flush()
+            running.cancel_scope.cancel()
+
+    async def _prepare(self) -> None:
+        names = [topic.name for topic in self.topology.topics]
+        names += [
+            self.topology.changelog(table)
+            for sub in self.topology.subtopologies
+            for table in sub.tables
+        ]
+        existing = await self.log.describe_topics(names)
+        self._plan = plan(self.topology, existing, self.settings.partitions)
+        await self.log.create_topics(self._plan.create)
+        self._by_name = {topic.name: topic for topic in self.topology.topics}
+        self._outbox = Outbox(await self.log.producer(), self._plan.partitions)
+        for table in self.topology.global_tables:
+            self._copies[table] = GlobalCopy(table, self._plan.partitions[table.topic])
+        self.runners = [
+            TaskRunner(self, sub, partition)
+            for sub in self.topology.subtopologies
+            for partition in range(self._plan.tasks[sub.name])
+        ]
+
+    async def _stop(self, scope: anyio.CancelScope) -> None:
+        """Let each task finish its current event and commit; cut off those that take too long."""
+        for runner in self.runners:
+            runner.stop()
+        timeout_ms = duration_ms(self.settings.shutdown_timeout, what="shutdown_timeout")
+        scope.deadline = anyio.current_time() + timeout_ms / 1000
+
+    def note(self, message: str) -> None:
+        """Tell the operator something that needs no action."""
+        logging.getLogger("millpond").warning(message)
+
+    # For users of a running app.
+
+    async def flush(self) -> None:
+        """Return once everything that was sent outside agents is durable."""
+        await self._outbox.flush()
+
+    async def settle(self) -> None:
+        """Return once all that is in the app's topics is processed and committed.
+
+        Events that `take` holds for a batch which is not full count as settled.
+        """
+        while True:
+            await self.flush()
+            if await self._is_settled():
+                return
+            await anyio.sleep(0.005)
+
+    async def _is_settled(self) -> bool:
+        if not all(runner.is_settled for runner in self.runners):
+            return False
+        positions: dict[TopicPartition, int] = {}
+        for runner in self.runners:
+            for source in runner.task.inputs:
+                position = source.fetch_position
+                positions[source.partition] = min(
+                    position, positions.get(source.partition, position)
+                )
+        ends = await self.log.end_offsets(positions)
+        return all(positions[tp] >= end for tp, end in ends.items()) and all(
+            runner.is_settled for runner in self.runners
+        )
+
+    def lag(self) -> dict[str, int]:
+        """Return, for each subtopology, how many offsets of its sources are not processed."""
+        lags = dict.fromkeys((sub.name for sub in self.topology.subtopologies), 0)
+        for runner in self.runners:
+            lags[runner.task.subtopology.name] += runner.task.lag()
+        return lags
+
+    # For topics, tables and runners.
+
+    async def send(
+        self,
+        topic: Topic[Any, Any],
+        key: Any,
+        value: Any,
+        timestamp: int | None,
+        headers: Any,
+        partition: int | None,
+    ) -> None:
+        """Send outside any agent."""
+        time = self.clock.now() if timestamp is None else timestamp
+        await self._outbox.send(topic, key, value, time, headers, partition)
+
+    def outputs(self) -> Outputs:
+        return Outputs(self._plan.partitions)
+
+    def topic_named(self, topic: str | Named) -> Topic[Any, Any]:
+        """Return the topic that a policy means."""
+        return topic if isinstance(topic, Topic) else self._by_name[str(topic)]
+
+    def stores_of(self, table: Table[Any, Any]) -> Mapping[int, Any]:
+        """Return a table's stores by partition."""
+        return {
+            runner.task.partition: runner.task.stores[table]
+            for runner in self.runners
+            if table in runner.task.stores
+        }
+
+    def partitions_of(self, table: Table[Any, Any]) -> int:
+        """Return how many partitions a table has."""
+        for sub in self.topology.subtopologies:
+            if table in sub.tables:
+                return self._plan.tasks[sub.name]
+        raise StreamError(
+            f"no agent of the app uses table {table.name!r}, so it holds nothing: "
+            "write it in an agent, or name it with `tables=[…]`"
+        )
+
+    def global_copy(self, table: GlobalTable[Any, Any]) -> GlobalCopy:
+        """Return the copy behind a global table."""
+        return self._copies[table]

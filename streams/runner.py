@@ -1,0 +1,454 @@
+"""The shell of a task: reads its inputs, lets its agents work, commits. All awaits are here.
+
+    open state ─► restore ─► start agents ─► ( fetch ─► runs through agents ─► commit )… ─► close
+
+A commit happens when every agent is idle, and is one transaction of outputs, changelog records and
+input offsets; only then do the state changes go to the store. So after any failure the way back is
+the same: forget what is not committed, and go on from what is.
+"""
+
+import math
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.abc
+
+from ..log.interface import Reader, TransactionalProducer
+from ..log.model import CommittedOffset, Fetched, NewRecord, Offset, TopicPartition
+from .flow import Bucket
+from .inputs import Undecodable
+from .instance import Instance
+from .policy import RetryAfter, SendToDeadLetter, StopIt, dead_letter_headers
+from .run import Run, empty_run
+from .task import RUN_SIZE_MAX, Task
+from .task_stores import TaskStores
+from .topic import Topic
+from .topology import Subtopology
+from .trouble import Troubles, Verdict, exhausted, headers_of
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+OUTPUTS_MAX = 100_000
+"""Outgoing records after which a task commits before its interval is over."""
+
+DIRTY_MAX = 50_000
+"""Changed keys after which a task commits before its interval is over."""
+
+PURGE_EVERY = 100_000
+"""Offsets of a repartition topic that are consumed before they are deleted from the log."""
+
+
+class _AgentBroke(Exception):
+    """An agent raised; the task has to go back to its last commit."""
+
+    def __init__(self, instance: Instance) -> None:
+        super().__init__(instance.agent.name)
+        self.instance = instance
+
+
+class TaskRunner:
+    """Runs one task from restore to close.
+
+    Attributes:
+        ready: set once the state is restored and the agents are waiting for events.
+        stores: what the task's tables hold.
+    """
+
+    def __init__(self, engine: "Engine", subtopology: Subtopology, partition: int) -> None:
+        self.engine = engine
+        self.task = Task(subtopology, partition, engine.outputs())
+        self.ready = anyio.Event()
+        self.stores = TaskStores(engine, self.task)
+        self._group = engine.topology.group(subtopology)
+        self._clock = engine.clock
+        self._troubles = Troubles()
+        self._committed: Mapping[TopicPartition, CommittedOffset] = {}
+        self._commit_at = 0
+        self._commit_asked = False
+        self._stopping = False
+        self._news = False
+        self._poked = False
+        self._wait: anyio.CancelScope | None = None
+        self._last_run: Run | None = None
+        self._purged: dict[TopicPartition, Offset] = {}
+        self._instances: dict[str, Instance] = {}
+        self._buckets = {
+            agent.name: Bucket(agent.flow.rate)
+            for agent in subtopology.agents
+            if agent.flow.rate is not None
+        }
+        self._size_max = min([RUN_SIZE_MAX, *(b.burst for b in self._buckets.values())])
+        self._reader: Reader
+        self._producer: TransactionalProducer
+        self._agents: anyio.abc.TaskGroup
+
+    # From outside.
+
+    def stop(self) -> None:
+        """Ask to commit what is done and end."""
+        self._stopping = True
+        self._poke()
+
+    def commit_soon(self) -> None:
+        """Ask for a commit before the interval is over."""
+        self._commit_asked = True
+        self._poke()
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether all that was fetched is processed and committed, but for what batches hold."""
+        instances = list(self._instances.values())
+        return (
+            self.ready.is_set()
+            and all(instance.is_idle for instance in instances)
+            and all(source.is_empty and not source.lag for source in self.task.inputs)
+            and not self._news
+        )
+
+    def positions(self) -> dict[TopicPartition, Offset]:
+        """Return up to where each input is processed and committed."""
+        return {partition: progress.offset for partition, progress in self._committed.items()}
+
+    def held(self) -> int:
+        """Return how many events batches hold that are not full yet."""
+        return sum(len(instance.held) for instance in self._instances.values())
+
+    # The life of a task.
+
+    async def run(self) -> None:
+        """Run until stopped.
+
+        Raises:
+            AgentFailed, DecodeFailed: as the policies say.
+            LogError, StateError: of the log, or of the store.
+        """
+        log = self.engine.log
+        self._producer = await log.transactional_producer(f"{self._group}.{self.task.partition}")
+        self._reader = log.reader()
+        try:
+            await self._go_to_last_commit(await log.committed_offsets(self._group, self._sources()))
+            await self.stores.open(self.task.meta.closed)
+            async with anyio.create_task_group() as self._agents:
+                await self._start_agents()
+                self.ready.set()
+                self._commit_at = self._clock.now() + self.engine.commit_interval_ms
+                while not self._stopping:
+                    await self._step_or_recover()
+                await self._commit()
+                self._agents.cancel_scope.cancel()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._reader.aclose()
+                await self.stores.aclose()
+
+    async def _step_or_recover(self) -> None:
+        try:
+            await self._step()
+        except _AgentBroke as broken:
+            await self._recover(broken.instance)
+
+    async def _step(self) -> None:
+        await self._nudge_overdue()
+        if self._is_commit_due():
+            await self._commit()
+        item = self.task.next_run(self._size_max)
+        if item is None:
+            await self._fetch()
+        elif isinstance(item, Undecodable):
+            self._pass_undecodable(item)
+        else:
+            await self._process(item)
+
+    # Events.
+
+    async def _fetch(self) -> None:
+        """Wait for more records, or until a commit or a batch is due, or somebody asks."""
+        due = [instance.deadline for instance in self._instances.values()]
+        if self._news:
+            due.append(self._commit_at)
+        now = self._clock.now()
+        wait_ms = min((time - now for time in due if time is not None), default=math.inf)
+        hungry = set(self.task.hungry())
+        self._reader.pause(set(self._sources()) - hungry)
+        self._reader.resume(hungry)
+        fetched: list[Fetched] = []
+        with self._waiting(wait_ms):
+            fetched = await self._reader.read(bytes_max=self.engine.settings.fetch_bytes)
+        for each in fetched:
+            self.task.input_of(each.partition).feed(each)
+
+    @contextmanager
+    def _waiting(self, wait_ms: float) -> Iterator[None]:
+        """Cancel the block after a time, or when somebody asks for attention."""
+        with self._clock.move_on_after(wait_ms) as self._wait:
+            if self._poked:
+                self._wait.cancel()
+            yield
+        self._wait = None
+        self._poked = False
+
+    async def _process(self, run: Run) -> None:
+        rest, verdict = self._troubles.trim(run)
+        self.task.give_back(rest)
+        if verdict is None:
+            await self._throttle(len(run))
+            for agent in self.task.subtopology.consumers(run.source):
+                await self._deliver(self._instances[agent.name], run)
+        else:
+            await self._process_unit(run, verdict)
+        self.task.complete(run)
+        self._news = True
+        self._last_run = run
+        self.engine.metrics.processed(self.task, len(run))
+        await self._derive()
+        if verdict is not None:
+            await self._commit()
+            self._troubles.main = None
+
+    async def _process_unit(self, run: Run, verdict: Verdict) -> None:
+        """Deal with the events that an agent has failed on, apart from all others."""
+        for instance in self._instances.values():
+            await self._hand_out_held(instance)
+        await self._commit()
+        for agent in self.task.subtopology.consumers(run.source):
+            instance = self._instances[agent.name]
+            if agent is verdict.unit.agent and not isinstance(verdict.decision, RetryAfter):
+                for index in range(len(run)):
+                    self._bury(run, index, verdict)
+                continue
+            await self._deliver(instance, run)
+            await self._hand_out_held(instance)
+
+    def _bury(self, run: Run, index: int, verdict: Verdict) -> None:
+        """Send an event to the dead-letter topic, if that is the verdict."""
+        if isinstance(verdict.decision, SendToDeadLetter):
+            record = run.raw(index)
+            headers = headers_of(verdict, record.headers, run.offset(index))
+            self._dead_letter(verdict.decision, record._replace(headers=headers))
+        self.engine.metrics.passed_over(verdict.unit.agent.name)
+
+    def _dead_letter(self, decision: SendToDeadLetter, record: NewRecord) -> None:
+        topic = self.engine.topic_named(decision.topic)
+        self.task.outputs[topic].add_raw(record)
+
+    def _pass_undecodable(self, bad: Undecodable) -> None:
+        partition = bad.error.partition
+        decision = exhausted(self.task.input_of(partition).topic.on_decode_error)
+        if isinstance(decision, StopIt):
+            raise bad.error
+        if isinstance(decision, SendToDeadLetter):
+            record = bad.record
+            headers = dead_letter_headers(
+                record.headers,
+                error=bad.error,
+                agent=self.task.subtopology.name,
+                partition=partition,
+                offset=record.offset,
+                attempts=1,
+                failed_at=self._clock.now(),
+            )
+            self._dead_letter(
+                decision, NewRecord(record.key, record.value, record.timestamp, headers)
+            )
+        self.engine.metrics.passed_over(self.task.subtopology.name)
+        self.task.passed(bad, partition)
+        self._news = True
+
+    async def _deliver(self, instance: Instance, run: Run) -> None:
+        """Let an agent process a run; if a commit falls due meanwhile, only a part of it."""
+        instance.give(run)
+        while not instance.is_idle:
+            if self._stopping or instance.barrier_wanted:
+                self._ask_to_pause(instance)
+                await instance.idle()
+                break
+            with self._clock.move_on_after(self._commit_at - self._clock.now()):
+                await instance.idle()
+            if not instance.is_idle:
+                self._ask_to_pause(instance)
+                await instance.idle()
+        if instance.failure is not None:
+            raise _AgentBroke(instance)
+
+    def _ask_to_pause(self, instance: Instance) -> None:
+        """Make an agent come back after the event, or the batch, that it is busy with."""
+        instance.barrier_wanted = True
+        if instance.batch is None and not instance.held and instance.run.records:
+            self.task.give_back(instance.run.cut(instance.index + 1))
+
+    async def _derive(self) -> None:
+        """Close windows, and let agents see what that gives rise to."""
+        cause = self._last_run
+        if cause is None or not self.task.subtopology.windowed:
+            return
+        instances = self._instances.values()
+        runs = deque(self.task.derived_runs(self.task.watermark(instances), cause))
+        while runs:
+            run = runs.popleft()
+            for agent in self.task.subtopology.consumers(run.source):
+                await self._deliver_derived(self._instances[agent.name], run)
+            runs.extend(self.task.derived_runs(self.task.watermark(instances), run))
+
+    async def _deliver_derived(self, instance: Instance, run: Run) -> None:
+        """Deliver windows one stretch after another, leaving out those that are given up."""
+        while len(run):
+            verdicts = (self._troubles.verdict_on(run, index) for index in range(len(run)))
+            passed = next(
+                (i for i, v in enumerate(verdicts) if v and not isinstance(v.decision, RetryAfter)),
+                None,
+            )
+            rest = None if passed is None else run.cut(passed)
+            if len(run):
+                await self._deliver(instance, run)
+            if rest is None:
+                return
+            verdict = self._troubles.verdict_on(rest, 0)
+            assert verdict is not None
+            self._bury(rest, 0, verdict)
+            following = rest.cut(1)
+            if following is None:
+                return
+            run = following
+
+    async def _nudge_overdue(self) -> None:
+        """Let agents hand out batches whose time has come, or that they paused for a commit."""
+        now = self._clock.now()
+        for instance in self._instances.values():
+            overdue = instance.deadline is not None and instance.deadline <= now
+            if overdue or (instance.barrier_wanted and instance.held):
+                instance.barrier_wanted = False
+                await self._nudge(instance)
+        await self._derive()
+
+    async def _hand_out_held(self, instance: Instance) -> None:
+        """Make an agent finish what it holds for a batch, full or not."""
+        while instance.held:
+            instance.deadline = self._clock.now()
+            instance.barrier_wanted = False
+            await self._nudge(instance)
+
+    async def _nudge(self, instance: Instance) -> None:
+        self._news = True
+        await self._deliver(instance, empty_run(instance.agent.source))
+
+    async def _throttle(self, events: int) -> None:
+        """Wait until the rates of the task's agents allow so many events."""
+        now = self._clock.now()
+        wait_ms = max((b.take(events, now) for b in self._buckets.values()), default=0)
+        if wait_ms:
+            await self._pause_for(wait_ms)
+
+    async def _pause_for(self, wait_ms: float) -> None:
+        """Wait, but commit on time meanwhile, and not beyond a stop."""
+        until = self._clock.now() + wait_ms
+        while not self._stopping and (left := until - self._clock.now()) > 0:
+            if self._news:
+                left = min(left, self._commit_at - self._clock.now())
+            with self._waiting(left):
+                await anyio.sleep_forever()
+            if self._is_commit_due():
+                await self._commit()
+
+    # Commit, and the way back.
+
+    def _is_commit_due(self) -> bool:
+        return (
+            self._commit_asked
+            or self._clock.now() >= self._commit_at
+            or self.stores.dirty_count >= DIRTY_MAX
+            or self.task.outputs.count() >= OUTPUTS_MAX
+        )
+
+    async def _commit(self) -> None:
+        """Make all that is processed durable, as one transaction; then apply it to the store."""
+        self._commit_asked = False
+        self._commit_at = self._clock.now() + self.engine.commit_interval_ms
+        instances = list(self._instances.values())
+        for instance in instances:
+            if not isinstance(instance.agent.source, Topic):
+                await self._hand_out_held(instance)
+        progress = self.task.progress(instances)
+        changes = self.stores.drain(self._clock.now())
+        records = self.task.outputs.take()
+        self._news = False
+        if progress.offsets == self._committed and not changes and not records:
+            self.stores.rollback()
+            return
+        with anyio.CancelScope(shield=True):
+            appended = await self._producer.commit(
+                {**records, **changes}, group=self._group, offsets=progress.offsets
+            )
+            self.stores.apply(appended)
+        self._committed = dict(progress.offsets)
+        self.task.meta = progress.meta
+        self._troubles.derived.clear()
+        self._note_commit()
+        await self.stores.flush_if_due()
+        await self._purge_repartitioned()
+
+    def _note_commit(self) -> None:
+        for instance in self._instances.values():
+            if not instance.held:
+                instance.barrier_wanted = False
+        self.engine.metrics.committed(self.task)
+
+    async def _recover(self, broken: Instance) -> None:
+        """Go back to the last commit, and decide what becomes of the event that failed."""
+        verdict = self._troubles.failed(broken, self._clock.now(), self.engine.random())
+        if isinstance(verdict.decision, StopIt):
+            raise broken.failed() from broken.failure
+        for instance in self._instances.values():
+            await instance.stop()
+        self._instances = {}
+        self._news = False
+        self.stores.rollback()
+        await self._go_to_last_commit(self._committed)
+        if isinstance(verdict.decision, RetryAfter):
+            await self._pause_for(verdict.decision.seconds * 1000)
+        await self._start_agents()
+
+    async def _go_to_last_commit(self, committed: Mapping[TopicPartition, CommittedOffset]) -> None:
+        log = self.engine.log
+        sources = self._sources()
+        self._committed = committed
+        self._last_run = None
+        self.task.resume(
+            committed, await log.start_offsets(sources), await log.end_offsets(sources)
+        )
+        self._reader.assign(self.task.fetch_positions())
+
+    async def _start_agents(self) -> None:
+        self._instances = {
+            agent.name: Instance(agent, self.task, self._clock)
+            for agent in self.task.subtopology.agents
+        }
+        for instance in self._instances.values():
+            self._agents.start_soon(instance.work)
+        for instance in self._instances.values():
+            await instance.idle()
+            if instance.failure is not None:
+                raise instance.failed() from instance.failure
+
+    async def _purge_repartitioned(self) -> None:
+        """Delete what was consumed of the task's repartition topics."""
+        behind = {}
+        for source in self.task.inputs:
+            offset = self._committed[source.partition].offset
+            if source.topic.upstream is None:
+                continue
+            if offset - self._purged.setdefault(source.partition, offset) >= PURGE_EVERY:
+                behind[source.partition] = self._purged[source.partition] = offset
+        if behind:
+            await self.engine.log.delete_records(behind)
+
+    def _sources(self) -> list[TopicPartition]:
+        return [source.partition for source in self.task.inputs]
+
+    def _poke(self) -> None:
+        self._poked = True
+        if self._wait is not None:
+            self._wait.cancel()

@@ -1,0 +1,143 @@
+"""Which events an agent has failed on, and what is to become of them.
+
+After a failure the task goes back to its last commit, so nothing of the failed event is left in
+tables or outputs. It then advances to the event (or the batch) that failed, commits what comes
+before, and deals with that **unit** on its own: tries it again, passes over it, or sends it to a
+dead-letter topic. So a failure repeats at most one commit interval of work, once.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..log.model import Headers, Offset, TopicPartition
+from .agent import Agent
+from .errors import DecodeFailed
+from .instance import Instance
+from .policy import (
+    Decision,
+    Policy,
+    RetryAfter,
+    SendToDeadLetter,
+    StopIt,
+    dead_letter_headers,
+    decide,
+)
+from .run import Run
+from .topic import Topic
+
+DerivedEvent = tuple[str, int, bytes]
+"""A window as it appears in a derived stream: the stream's name, its start, and its encoded key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What fails together: events of one partition, or one event of a derived stream."""
+
+    agent: Agent
+    partition: TopicPartition
+    first: Offset
+    last: Offset
+    derived: DerivedEvent | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is decided about a unit, and the error that led there."""
+
+    unit: Unit
+    attempts: int
+    decision: Decision
+    error: BaseException
+    failed_at: int
+
+
+@dataclass(slots=True)
+class Troubles:
+    """The failures of one task that are not dealt with yet."""
+
+    main: Verdict | None = None
+    derived: dict[DerivedEvent, Verdict] = field(default_factory=dict)
+
+    def failed(self, instance: Instance, now: int, draw: float) -> Verdict:
+        """Note a failure and decide by the agent's policy, or the topic's if it did not decode."""
+        assert instance.failure is not None
+        unit = unit_of(instance)
+        before = self._before(unit)
+        attempts = 1 if before is None else before.attempts + 1
+        policy = instance.agent.on_error
+        if isinstance(instance.failure, DecodeFailed) and isinstance(instance.agent.source, Topic):
+            policy = instance.agent.source.on_decode_error
+        decision = StopIt() if unit.first < 0 else decide(policy, attempts, draw)
+        verdict = Verdict(unit, attempts, decision, instance.failure, now)
+        if unit.derived is None:
+            self.main = verdict
+        else:
+            self.derived[unit.derived] = verdict
+        return verdict
+
+    def _before(self, unit: Unit) -> Verdict | None:
+        if unit.derived is not None:
+            return self.derived.get(unit.derived)
+        return self.main if self.main is not None and self.main.unit == unit else None
+
+    def trim(self, run: Run) -> tuple[Run | None, Verdict | None]:
+        """End a run where the troubled unit begins; or, if it begins there, where the unit ends.
+
+        Returns the rest of the run, and the verdict if the run is now exactly the unit.
+        """
+        verdict = self.main
+        if verdict is None or verdict.unit.partition != run.partition or not len(run):
+            return None, None
+        unit = verdict.unit
+        before = sum(1 for record in run.records if record.offset < unit.first)
+        if before:
+            return run.cut(before), None
+        size = sum(1 for record in run.records if record.offset <= unit.last)
+        return run.cut(size), verdict
+
+    def verdict_on(self, run: Run, index: int) -> Verdict | None:
+        """Return what was decided about one event of a derived run, if anything."""
+        return self.derived.get(_derived_event(run, index)) if self.derived else None
+
+
+def exhausted(policy: Policy) -> Decision:
+    """Return what a policy says once no retry is left, for what can't come out differently."""
+    attempt = 1
+    while isinstance(decision := decide(policy, attempt, 0.0), RetryAfter):
+        attempt += 1
+    return decision
+
+
+def headers_of(verdict: Verdict, headers: Headers, offset: Offset) -> Headers:
+    """Return a dead letter's headers: the record's own, and what happened."""
+    assert isinstance(verdict.decision, SendToDeadLetter)
+    return dead_letter_headers(
+        headers,
+        error=verdict.error,
+        agent=verdict.unit.agent.name,
+        partition=verdict.unit.partition,
+        offset=offset,
+        attempts=verdict.attempts,
+        failed_at=verdict.failed_at,
+    )
+
+
+def unit_of(instance: Instance) -> Unit:
+    """Return what an instance that has failed was working on."""
+    run, agent = instance.run, instance.agent
+    if not len(run):
+        return Unit(agent, run.partition, -1, -1)
+    index = max(instance.index, 0)
+    if not run.records:
+        return Unit(
+            agent, run.partition, run.offset(index), run.offset(index), _derived_event(run, index)
+        )
+    if instance.batch is not None:
+        return Unit(agent, run.partition, run.offset(0), run.offset(len(run) - 1))
+    return Unit(agent, run.partition, run.offset(index), run.offset(index))
+
+
+def _derived_event(run: Run, index: int) -> DerivedEvent:
+    source: Any = run.source
+    window = run.values[index]
+    return (source.name, window.start, source.table.key_codec.encode(window.key))
