@@ -139,6 +139,19 @@ class Entries(ABC, Generic[K, V]):
         rows = ((key[cut:], data) for key, data in stored)
         return islice(self._merge(rows, changes, reverse), limit)
 
+    def count_up_to(self, limit: int = 10_000) -> int:
+        """Return how many entries there are, at most `limit`: it counts by reading the keys."""
+        cut = len(self.prefix)
+        top = successor(self.prefix)
+        assert top is not None
+        changes = dict(self._changes())
+        count = sum([self.get(key) is not None for key in changes.values()])
+        for key, _ in self._shape.backend.range(self.prefix, top):
+            if count >= limit:
+                return limit
+            count += key[cut:] not in changes
+        return min(count, limit)
+
     def remains(self) -> list[tuple[K, V]]:
         """Return all entries in the order of their encoded keys, for whoever discards them next.
 

@@ -61,10 +61,6 @@ class KeyValueStore(Entries[K, V]):
             high = end if high is None else high if end is None else min(high, end)
         return self.scan(low, high, reverse=reverse, limit=limit)
 
-    def count_up_to(self, limit: int = 10_000) -> int:
-        """Return how many entries there are, at most `limit`: it counts by reading them."""
-        return sum(1 for _ in self.scan(limit=limit))
-
     def view(self) -> KeyValueView[K, V]:
         """Return a reader of what is committed, for use outside the task."""
         return KeyValueView(self._shape, self.prefix)
