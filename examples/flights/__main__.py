@@ -67,7 +67,7 @@ async def demo(pipeline: Pipeline, rows: int, console: Console) -> None:
             watch = Watch(pipeline, progress, rows)
             async with anyio.create_task_group() as watching:
                 watching.start_soon(watch.run)
-                await ingest(pipeline, rows=rows, on_progress=watch.in_log)
+                await ingest(pipeline, source.flights(rows), on_progress=watch.in_log)
                 await pipeline.app.running.settle()
                 watching.cancel_scope.cancel()
             watch.look()

@@ -16,24 +16,24 @@ from millpond.streams.partitioner import Partitioner
 
 from . import source
 from .pipeline import Pipeline
+from .records import Flight
 
 V = TypeVar("V")
-
-FLUSH_EVERY = 4000
-"""Records between two waits for the log: it keeps memory small, and lets the agents work."""
 
 
 async def ingest(
     pipeline: Pipeline,
+    flights: Iterable[Flight],
     *,
-    rows: int | None = None,
+    flush_every: int = 4000,
     on_progress: Callable[[int], None] = lambda count: None,
 ) -> None:
     """Send all that is missing in the log; return when it is durable.
 
     Args:
         pipeline: whose topics to fill. Its app must be running.
-        rows: how many flights; all of the year by default.
+        flights: all of them, always in the same order.
+        flush_every: flights between two waits for the log: keeps memory small, and lets others work.
         on_progress: is told how many flights the log has.
     """
     carriers, planes = dict(source.carriers()), dict(source.planes())
@@ -43,14 +43,15 @@ async def ingest(
     tables = pipeline.carriers_table, pipeline.planes_table
     while len(tables[0]) < len(carriers) or len(tables[1]) < len(planes):  # noqa: ASYNC110
         await anyio.sleep(0.01)
-    flights = ((flight.origin, flight) for flight in source.flights(rows))
-    await send_missing(pipeline.app, pipeline.flights, flights, on_progress)
+    keyed = ((flight.origin, flight) for flight in flights)
+    await send_missing(pipeline.app, pipeline.flights, keyed, flush_every, on_progress)
 
 
 async def send_missing(
     app: mp.App,
     topic: mp.Topic[str, V],
     records: Iterable[tuple[str, V]],
+    flush_every: int = 4000,
     on_progress: Callable[[int], None] = lambda count: None,
 ) -> None:
     """Send those of the records that the log does not have yet; see the top of this file."""
@@ -60,15 +61,16 @@ async def send_missing(
         TopicPartition(topic.name, number) for number in range(topic.partitions)
     )
     in_log = {partition: end for (_, partition), end in there.items()}
-    unsent = 0
+    count = sent = 0
     for count, (key, value) in enumerate(records, start=1):
         partition = partition_of(key.encode())
         if in_log[partition]:
             in_log[partition] -= 1
             continue
         await topic.send(key=key, value=value)
-        unsent += 1
-        if unsent % FLUSH_EVERY == 0:
+        sent += 1
+        if sent % flush_every == 0:
             await app.flush()
             on_progress(count)
     await app.flush()
+    on_progress(count)

@@ -57,14 +57,15 @@ def make_pipeline(
     *,
     partitions: int = 3,
     data: Path = DATA,
+    worst_minutes: int = WORST_MINUTES,
     sink_per_second: int = SINK_PER_SECOND,
-    **options: Any,
+    settings: mp.Settings | None = None,
 ) -> Pipeline:
-    """Declare the whole pipeline; `options` go to the app."""
-    app = mp.App("flights", data=data, **options)
+    """Declare the whole pipeline. Nothing is opened before its app is run."""
+    app = mp.App("flights", data=data, settings=settings)
 
-    def topic(name: str, value: type[Any], **settings: Any) -> mp.Topic[str, Any]:
-        return app.topic(name, key=str, value=value, partitions=partitions, **settings)
+    def topic(name: str, value: type[Any], **options: Any) -> mp.Topic[str, Any]:
+        return app.topic(name, key=str, value=value, partitions=partitions, **options)
 
     carriers = topic("carriers", Carrier, config=COMPACTED)
     planes = topic("planes", Plane, config=COMPACTED)
@@ -89,7 +90,7 @@ def make_pipeline(
     count_hours(pipeline)
     by_carrier = pipeline.flights.group_by(lambda flight: flight.carrier, name="by-carrier")
     add_up_carriers(pipeline, by_carrier)
-    enrich(pipeline, by_carrier)
+    enrich(pipeline, by_carrier, worst_minutes)
     store_worst(pipeline, mp.Rate(sink_per_second, per=timedelta(seconds=1)))
     return pipeline
 
@@ -128,7 +129,7 @@ def add_up_carriers(pipeline: Pipeline, by_carrier: mp.Topic[str, Flight]) -> No
             totals[flight.carrier].count(flight.delay)
 
 
-def enrich(pipeline: Pipeline, by_carrier: mp.Topic[str, Flight]) -> None:
+def enrich(pipeline: Pipeline, by_carrier: mp.Topic[str, Flight], worst_minutes: int) -> None:
     """Add the airline's name and the plane; pick out the worst delays."""
     enriched, worst = pipeline.enriched, pipeline.worst
     carriers, planes = pipeline.carriers_table, pipeline.planes_table
@@ -151,7 +152,7 @@ def enrich(pipeline: Pipeline, by_carrier: mp.Topic[str, Flight]) -> None:
                 at=flight.at,
             )
             await enriched.send(key=flight.carrier, value=row)
-            if flight.delay is not None and flight.delay >= WORST_MINUTES:
+            if flight.delay is not None and flight.delay >= worst_minutes:
                 await worst.send(key=row.id, value=row)
 
 

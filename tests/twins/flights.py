@@ -43,6 +43,13 @@ class Flight(NamedTuple):
     at_ms: int
 
 
+class LateFlight(NamedTuple):
+    """A flight that came too late for its hour, and how long after the hour's grace was over."""
+
+    flight: Flight
+    by_ms: int
+
+
 class HourCounts(NamedTuple):
     """One airport, one hour: the mean delay is delay_sum / departures."""
 
@@ -92,7 +99,7 @@ class Expected:
     """
 
     partitions: list[list[Flight]]
-    late: list[list[Flight]]
+    late: list[list[LateFlight]]
     closed: dict[AirportHour, HourCounts]
     still_open: dict[AirportHour, HourCounts]
     totals: dict[str, CarrierCounts]
@@ -121,7 +128,7 @@ def work_out(
     by_partition: list[list[Flight]] = [[] for _ in range(partitions)]
     for flight in flights:
         by_partition[java_partition(flight.id.origin, partitions)].append(flight)
-    late: list[list[Flight]] = []
+    late: list[list[LateFlight]] = []
     closed: dict[AirportHour, HourCounts] = {}
     still_open: dict[AirportHour, HourCounts] = {}
     for of_partition in by_partition:
@@ -143,7 +150,7 @@ def work_out(
     )
 
 
-def late_of(flights: list[Flight], grace_ms: int) -> list[Flight]:
+def late_of(flights: list[Flight], grace_ms: int) -> list[LateFlight]:
     """Return the flights that arrive when their hour and its grace are over.
 
     What time it is, only the flights themselves tell: it is the newest departure so far.
@@ -152,14 +159,15 @@ def late_of(flights: list[Flight], grace_ms: int) -> list[Flight]:
     newest = flights[0].at_ms if flights else 0
     for flight in flights:
         newest = max(newest, flight.at_ms)
-        if hour_of(flight) + HOUR_MS + grace_ms <= newest:
-            late.append(flight)
+        accepted_until = hour_of(flight) + HOUR_MS + grace_ms
+        if accepted_until <= newest:
+            late.append(LateFlight(flight, newest - accepted_until))
     return late
 
 
-def hours_of(flights: list[Flight], late: list[Flight]) -> dict[AirportHour, HourCounts]:
+def hours_of(flights: list[Flight], late: list[LateFlight]) -> dict[AirportHour, HourCounts]:
     """Count each airport's hours, without the late flights."""
-    left_out = {flight.id for flight in late}
+    left_out = {flight.id for flight, _ in late}
     in_hour: dict[AirportHour, list[Flight]] = {}
     for flight in flights:
         if flight.id not in left_out:
