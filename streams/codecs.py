@@ -43,7 +43,6 @@ SUPPORTED: Final = (
     'dict, list or "json" for JSON of any shape; or a Codec of your own'
 )
 
-_UNTYPED_JSON = {"json": (object,), Any: (object,), object: (object,), dict: (dict,), list: (list,)}
 _ORJSON_OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 
 
@@ -64,8 +63,10 @@ def codec_for(wanted: Any, *, what: str) -> Codec[Any]:
         return _bytes_codec(what)
     if wanted is str:
         return _str_codec(what)
-    if _is_hashable(wanted) and wanted in _UNTYPED_JSON:
+    if wanted is dict or wanted is list:
         return _untyped_json_codec(wanted, what)
+    if wanted is Any or wanted is object or (isinstance(wanted, str) and wanted == "json"):
+        return _untyped_json_codec(object, what)
     info = describe(wanted, what=what)
     if _has_pydantic(info):
         return _pydantic_codec(wanted, info, what)
@@ -102,10 +103,16 @@ def describe(wanted: Any, *, what: str) -> shape.Type:
 
 def wrong_value(what: str, wanted: str, value: object) -> TypeError:
     """Return the error for a value that user code sent and that is not of the declared type."""
-    hint = " None is written as a null record, not by a codec." if value is None else ""
-    return TypeError(
-        f"{what}: expected {wanted}, got {show_value(value)} ({show_type(type(value))}).{hint}"
-    )
+    if value is None:
+        return TypeError(
+            f"{what}: expected {wanted}, got None. None is sent as a null record, which is not "
+            "encoded; in a list or a field, declare it as `| None`."
+        )
+    cls = type(value)
+    got = show_type(cls)
+    if got == wanted:
+        got = f"another class of that name, in module {cls.__module__}"
+    return TypeError(f"{what}: expected {wanted}, got {show_value(value)} ({got}).")
 
 
 def _unsupported(wanted: object, what: str, why: str) -> ConfigError:
@@ -121,10 +128,6 @@ def _resolved(wanted: Any) -> Any:
     ):
         wanted = inner
     return wanted
-
-
-def _is_hashable(wanted: object) -> bool:
-    return getattr(type(wanted), "__hash__", None) is not None
 
 
 # ---------------------------------------------------------------------------------- text and bytes
@@ -204,18 +207,18 @@ big_endian_int64: Final[Codec[int]] = Codec("int64", _encode_int64, _decode_int6
 # -------------------------------------------------------------------------------------------- JSON
 
 
-def _untyped_json_codec(wanted: Any, what: str) -> Codec[Any]:
+def _untyped_json_codec(wanted: type, what: str) -> Codec[Any]:
     """JSON of any shape, through orjson.
 
     What would come back as something else is refused: a dict with keys that are no text, and
     datetimes and dataclasses, which would come back as text and dict after a restart only.
     """
-    classes: tuple[type, ...] = _UNTYPED_JSON[wanted]
-    name = "JSON" if classes == (object,) else show_type(wanted)
+    anything = wanted is object
+    name = "JSON" if anything else show_type(wanted)
     dumps = orjson.dumps
 
     def encode(value: Any) -> bytes:
-        if value is None or not isinstance(value, classes):
+        if value is None or not isinstance(value, wanted):
             raise wrong_value(what, name, value)
         try:
             return dumps(value, None, _ORJSON_OPTIONS)
@@ -226,8 +229,8 @@ def _untyped_json_codec(wanted: Any, what: str) -> Codec[Any]:
                 "dicts with text keys."
             ) from error
 
-    decode = orjson.loads if classes == (object,) else msgspec.json.Decoder(wanted).decode
-    return Codec("json" if classes == (object,) else f"json:{name}", encode, decode, mutable=True)
+    decode = orjson.loads if anything else msgspec.json.Decoder(wanted).decode
+    return Codec("json" if anything else f"json:{name}", encode, decode, mutable=True)
 
 
 def _json_codec(wanted: Any, info: shape.Type, what: str) -> Codec[Any]:

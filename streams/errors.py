@@ -83,8 +83,11 @@ class AgentFailed(StreamError):
 
 def show_value(value: object) -> str:
     """Return a value for an error message: its repr, cut, so that a message stays readable."""
-    if isinstance(value, bytes | bytearray | str) and len(value) > _SHOWN_MAX:
-        return f"{value[:_SHOWN_MAX]!r}… ({len(value)} {'chars' if isinstance(value, str) else 'bytes'})"
+    if isinstance(value, bytes | bytearray | str):
+        if len(value) <= _SHOWN_MAX:
+            return repr(value)
+        unit = "chars" if isinstance(value, str) else "bytes"
+        return f"{value[:_SHOWN_MAX]!r}… ({len(value)} {unit})"
     shown = repr(value)
     return shown if len(shown) <= _SHOWN_MAX else f"{shown[:_SHOWN_MAX]}…"
 

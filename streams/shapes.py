@@ -76,7 +76,7 @@ def show_type(wanted: object) -> str:
     if isinstance(origin, type) and arguments:
         return f"{origin.__qualname__}[{', '.join(map(show_type, arguments))}]"
     if isinstance(wanted, type):
-        return wanted.__qualname__
+        return wanted.__qualname__.rpartition("<locals>.")[2]
     if wanted is ...:
         return "..."
     return repr(wanted).replace("typing.", "")
