@@ -173,4 +173,4 @@ def store_worst(pipeline: Pipeline, rate: mp.Rate) -> None:
         with Database(path) as database:
             async for batch in stream.take(50, within=timedelta(seconds=0.2)):
                 for flight in database.upsert(batch.values):
-                    await refused.send(key=flight.id, value=flight)
+                    await refused.send(key=flight.id, value=flight, timestamp=flight.at)
