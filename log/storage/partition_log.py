@@ -1,0 +1,556 @@
+"""A partition's log on disk: batches appended, read, and cut away at either end.
+
+This is the deterministic core of storage. It decides what is written and in which order; the bytes
+go through a `Disk`, the time comes as `now`. Nothing here syncs on its own, except where a file is
+put in place: the shell gathers `files_to_sync` of many partitions, syncs them in a thread, and then
+calls `mark_flushed`, so that one fsync carries many appends.
+
+A batch costs work here, a record doesn't: records are looked at only by compaction and by a search
+for a timestamp.
+
+    log_start_offset ≤ last_stable_offset ≤ high_watermark ≤ log_end_offset
+
+Opening is in `recovery.py`, retention in `retention.py`, compaction in `compaction.py`. The bytes are
+described in `log/FORMAT.md`.
+"""
+
+from bisect import bisect_right
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from ..batch import (
+    CONTROL,
+    DELETE_HORIZON,
+    BatchHeader,
+    check_batch,
+    read_header,
+    stamp,
+    stamp_append_time,
+)
+from ..config import TopicConfig
+from ..errors import Fenced, InvalidRecord, OffsetOutOfRange, RecordTooLarge
+from ..model import Isolation, Offset, Timestamp, TopicPartition
+from ..records import Marker, decode_batch, encode_marker
+from . import compaction, recovery, retention
+from .aborted import AbortedTransaction, AbortedTransactions, encode_aborted
+from .checkpoints import LOG_START_FILE, write_metadata, write_offset
+from .compaction import Compaction, CompactionStats
+from .disk import Disk, File
+from .epochs import LeaderEpochs
+from .producer_snapshot import encode_snapshot
+from .producer_state import ProducerStates
+from .segment import NO_TIMESTAMP, SNAPSHOT, TXN_INDEX, Segment, file_name
+
+RELATIVE_OFFSET_MAX: Final = 2**31 - 1
+PRODUCER_EXPIRATION_MS: Final = 86_400_000
+"""Kafka's `producer.id.expiration.ms`: how long the last sequence of a silent producer is kept."""
+
+
+class LogAppend(NamedTuple):
+    """Where a batch went, or for a retry, where it had gone: base_offset ≤ offset < next_offset."""
+
+    base_offset: Offset
+    next_offset: Offset
+    leader_epoch: int
+    duplicate: bool = False
+    append_time: Timestamp = NO_TIMESTAMP
+    """Set when the topic's timestamps are those of the append."""
+
+
+class ReadResult(NamedTuple):
+    """Whole batches, the first of which holds the offset asked for, and where the log stood.
+
+    `data` is empty at the end of what the reader may see. For a committed read, `aborted` tells
+    whose records among them don't count.
+    """
+
+    data: bytes
+    aborted: list[AbortedTransaction]
+    high_watermark: Offset
+    last_stable_offset: Offset
+    log_start_offset: Offset
+
+
+class PartitionLog:
+    """One partition. Make it with `create` or `open`; it expects one caller at a time."""
+
+    def __init__(
+        self,
+        disk: Disk,
+        directory: str,
+        partition: TopicPartition,
+        topic_id: UUID,
+        config: TopicConfig,
+        state: "recovery.LogState",
+        *,
+        read_only: bool = False,
+    ) -> None:
+        self.partition = partition
+        self.topic_id = topic_id
+        self.directory = directory
+        self.read_only = read_only
+        self.durable_reads = False
+        """Whether readers see only what is flushed, or all that is appended."""
+        self.log_start_offset: Offset = state.log_start_offset
+        self.log_end_offset: Offset = state.log_end_offset
+        self.flushed_offset: Offset = state.log_end_offset
+        self.segments: list[Segment] = state.segments
+        self.producers: ProducerStates = state.producers
+        self.epochs: LeaderEpochs = state.epochs
+        self.aborted: AbortedTransactions = state.aborted
+        self._disk = disk
+        self._visible_end: Offset = state.log_end_offset
+        self._snapshot_offset: Offset = state.snapshot_offset
+        self._now: Timestamp = 0  # of the last append
+        self._active = self.segments[-1]
+        self.config = config
+
+    @classmethod
+    def create(
+        cls,
+        disk: Disk,
+        directory: str,
+        partition: TopicPartition,
+        topic_id: UUID,
+        config: TopicConfig,
+        *,
+        leader_epoch: int = 0,
+        now: Timestamp = 0,
+    ) -> "PartitionLog":
+        """Make an empty log in a directory that doesn't exist yet; durable on return."""
+        disk.make_directory(directory)
+        write_metadata(disk, directory, topic_id)
+        state = recovery.empty_state(disk, directory, partition, now)
+        disk.sync_directory(directory)
+        parent, _, _name = directory.rpartition("/")
+        disk.sync_directory(parent)
+        log = cls(disk, directory, partition, topic_id, config, state)
+        log.begin_epoch(leader_epoch)
+        return log
+
+    @classmethod
+    def open(
+        cls,
+        disk: Disk,
+        directory: str,
+        partition: TopicPartition,
+        config: TopicConfig,
+        *,
+        clean: bool,
+        recovery_point: Offset = 0,
+        now: Timestamp,
+        read_only: bool = False,
+    ) -> "PartitionLog":
+        """Open what is there.
+
+        After a clean stop the files are trusted. Else batches are checked from `recovery_point`
+        on: the offset up to which the log was last known to be durable. A damaged tail behind it was
+        never acknowledged as durable, and is cut; damage before it is not ours to cut.
+
+        With `read_only` another process may be appending: nothing is written, and the log ends
+        before the first batch that isn't whole.
+
+        Raises:
+            CorruptRecord: damage before the recovery point.
+            FileNotFoundError: the directory holds no partition.
+        """
+        topic_id, state = recovery.open_state(
+            disk,
+            directory,
+            partition,
+            config,
+            clean=clean,
+            recovery_point=recovery_point,
+            now=now,
+            read_only=read_only,
+        )
+        return cls(disk, directory, partition, topic_id, config, state, read_only=read_only)
+
+    # -- where the log stands ------------------------------------------------------------------
+
+    @property
+    def leader_epoch(self) -> int:
+        """The leader epoch that writes now, or -1."""
+        return self.epochs.latest
+
+    @property
+    def size(self) -> int:
+        """Bytes of all segments."""
+        return sum(segment.size for segment in self.segments)
+
+    @property
+    def high_watermark(self) -> Offset:
+        """The first offset that readers may not see yet.
+
+        Invariant: log_start_offset ≤ result ≤ log_end_offset.
+        """
+        return self._visible_end if self.durable_reads else self.log_end_offset
+
+    @property
+    def last_stable_offset(self) -> Offset:
+        """The first offset that committed readers may not see: no transaction is open below."""
+        high_watermark = self.high_watermark
+        unstable = self.producers.first_unstable_offset(high_watermark)
+        if unstable is None or unstable >= high_watermark:
+            return high_watermark
+        return max(unstable, self.log_start_offset)
+
+    # -- append --------------------------------------------------------------------------------
+
+    def append(
+        self, batch: bytearray, *, leader_epoch: int, now: Timestamp, trusted: bool = False
+    ) -> LogAppend:
+        """Append one batch, stamping offset and epoch into it. A retry is answered, not appended.
+
+        `trusted` leaves out the checks of form, for batches made in this process.
+
+        Raises:
+            InvalidRecord: the batch is malformed, or none that a producer may send.
+            RecordTooLarge: above `max.message.bytes` or `segment.bytes`.
+            OutOfSequence, Fenced: see `ProducerStates.check`. Fenced also by a newer leader epoch.
+            DiskFailed: nothing was appended.
+        """
+        if trusted:
+            header = read_header(batch)
+        else:
+            header = check_batch(batch)
+            if header.attributes & (CONTROL | DELETE_HORIZON):
+                raise InvalidRecord(
+                    f"{self.partition}: producers may not send control batches or delete horizons"
+                )
+        config = self.config
+        if len(batch) > config.max_message_bytes or len(batch) > config.segment_bytes:
+            raise RecordTooLarge(
+                f"{self.partition}: a batch of {len(batch)} bytes, but max.message.bytes is "
+                f"{config.max_message_bytes} and segment.bytes {config.segment_bytes}"
+            )
+        append_time = NO_TIMESTAMP
+        if config.timestamp_type == "LogAppendTime":
+            stamp_append_time(batch, now)
+            header = read_header(batch)
+            append_time = now
+        if header.producer_id >= 0:
+            known = self.producers.check(header)
+            if known is not None:
+                return LogAppend(
+                    known.base_offset, known.last_offset + 1, self.leader_epoch, True, append_time
+                )
+        base_offset = self._write(batch, header, leader_epoch, now)
+        if header.producer_id >= 0:
+            self.producers.note_batch(header, base_offset, now)
+        return LogAppend(base_offset, self.log_end_offset, leader_epoch, False, append_time)
+
+    def append_marker(
+        self,
+        *,
+        producer_id: int,
+        producer_epoch: int,
+        commit: bool,
+        coordinator_epoch: int,
+        leader_epoch: int,
+        now: Timestamp,
+    ) -> LogAppend:
+        """Append the marker that ends the producer's transaction here.
+
+        When all before it is visible, the marker is visible at once, synced or not: the outcome is
+        durable elsewhere, in the coordinator's log, and a lost marker would be written again.
+
+        Raises:
+            Fenced: a newer producer, coordinator or leader epoch has written here.
+        """
+        marker = Marker(commit, producer_id, producer_epoch, coordinator_epoch)
+        self.producers.check_marker(marker)
+        batch = encode_marker(
+            commit=commit,
+            producer_id=producer_id,
+            producer_epoch=producer_epoch,
+            coordinator_epoch=coordinator_epoch,
+            timestamp=now,
+        )
+        all_visible = self._visible_end == self.log_end_offset
+        offset = self._write(batch, read_header(batch), leader_epoch, now)
+        if all_visible:
+            self._visible_end = self.log_end_offset
+        aborted = self.producers.note_marker(marker, offset, now, now)
+        if aborted is not None:
+            self.aborted.add(aborted)
+        return LogAppend(offset, self.log_end_offset, leader_epoch)
+
+    def _write(
+        self, batch: bytearray, header: BatchHeader, leader_epoch: int, now: Timestamp
+    ) -> Offset:
+        assert not self.read_only
+        self._now = now
+        if leader_epoch != self.epochs.latest:
+            self.begin_epoch(leader_epoch)
+        self.epochs.save()
+        base_offset = self.log_end_offset
+        last_offset = base_offset + header.last_offset_delta
+        if self._is_full(len(batch), last_offset, header.max_timestamp, now):
+            self.roll(now)
+        stamp(batch, base_offset, leader_epoch)
+        self._active.append(
+            batch, last_offset, header.max_timestamp, self.config.index_interval_bytes
+        )
+        self.log_end_offset = last_offset + 1
+        return base_offset
+
+    def _is_full(
+        self, size: int, last_offset: Offset, max_timestamp: Timestamp, now: Timestamp
+    ) -> bool:
+        """Say whether a batch must go to a new segment (Kafka's rules for `segment.*`)."""
+        active = self._active
+        if not active.file.size:
+            return False
+        if active.file.size + size > self.config.segment_bytes:
+            return True
+        if last_offset - active.base_offset > RELATIVE_OFFSET_MAX:
+            return True
+        if active.first_timestamp >= 0:
+            return max_timestamp - active.first_timestamp > self.config.segment_ms
+        return now - active.created > self.config.segment_ms
+
+    # -- read ----------------------------------------------------------------------------------
+
+    def read(self, offset: Offset, bytes_max: int, isolation: Isolation) -> ReadResult:
+        """Read whole batches, beginning with the one that holds `offset`.
+
+        Brings at least one batch, even above `bytes_max`, unless the reader is at its end: the high
+        watermark, or the last stable offset for committed reads.
+
+        Raises:
+            OffsetOutOfRange: below the log's start or beyond its end.
+        """
+        if not self.log_start_offset <= offset <= self.log_end_offset:
+            raise OffsetOutOfRange(
+                self.partition, offset, self.log_start_offset, self.log_end_offset
+            )
+        high_watermark = self.high_watermark
+        stable = self.last_stable_offset
+        committed = isolation is Isolation.READ_COMMITTED
+        limit = stable if committed else high_watermark
+        data, data_end = self._read_batches(offset, limit, bytes_max)
+        aborted: list[AbortedTransaction] = []
+        if committed and data and self.aborted:
+            aborted = self.aborted.overlapping(offset, data_end)
+        return ReadResult(data, aborted, high_watermark, stable, self.log_start_offset)
+
+    def _read_batches(self, offset: Offset, limit: Offset, bytes_max: int) -> tuple[bytes, Offset]:
+        """Return whole batches below `limit`, and an offset that none of them reaches."""
+        if offset >= limit:
+            return b"", offset
+        for at in range(self._segment_number(offset), len(self.segments)):
+            segment = self.segments[at]
+            if segment.base_offset >= limit:
+                break
+            place = segment.locate(offset)
+            if place is None or place.base_offset >= limit:
+                continue  # compaction has left nothing from `offset` on
+            segment_end = self._end_of(at)
+            end = segment.size
+            if limit < segment_end:
+                cut = segment.locate(limit)
+                end = cut.position if cut else end
+            data, _end = segment.read(place.position, end, bytes_max)
+            return data, min(limit, segment_end)
+        return b"", offset
+
+    def offset_for_time(self, timestamp: Timestamp) -> Offset | None:
+        """Return the first offset below the high watermark with a timestamp at or after this one."""
+        high_watermark = self.high_watermark
+        for at in range(self._segment_number(self.log_start_offset), len(self.segments)):
+            segment = self.segments[at]
+            if segment.base_offset >= high_watermark:
+                break
+            if segment.max_timestamp < timestamp:
+                continue
+            start = segment.index.floor(segment.time_index.floor(timestamp))
+            for _position, header, batch in segment.headers(start):
+                if header.base_offset >= high_watermark:
+                    return None
+                if header.max_timestamp < timestamp or header.last_offset < self.log_start_offset:
+                    continue
+                for record in decode_batch(batch):
+                    if record.timestamp >= timestamp and record.offset >= self.log_start_offset:
+                        return record.offset
+        return None
+
+    def _segment_number(self, offset: Offset) -> int:
+        """Return which segment would hold `offset`."""
+        return max(bisect_right(self.segments, offset, key=_base_offset) - 1, 0)
+
+    def _end_of(self, number: int) -> Offset:
+        """Return the offset at which a segment ends and the next one begins."""
+        following = number + 1
+        if following < len(self.segments):
+            return self.segments[following].base_offset
+        return self.log_end_offset
+
+    # -- leader epochs -------------------------------------------------------------------------
+
+    def begin_epoch(self, leader_epoch: int) -> None:
+        """Let this leader epoch write from the log's end on (KIP-279).
+
+        It is on disk before the first append of the epoch.
+
+        Raises:
+            Fenced: a newer epoch has begun.
+        """
+        if leader_epoch < self.epochs.latest:
+            raise Fenced(
+                f"{self.partition}: leader epoch {leader_epoch}, but {self.epochs.latest} has begun"
+            )
+        if leader_epoch > self.epochs.latest:
+            self.epochs.begin(leader_epoch, self.log_end_offset)
+
+    def epoch_end_offset(self, leader_epoch: int) -> Offset:
+        """Return the end of the largest leader epoch ≤ this one, or -1 when none is that low."""
+        return self.epochs.end_offset(leader_epoch, self.log_end_offset)
+
+    # -- durability ----------------------------------------------------------------------------
+
+    @property
+    def needs_sync(self) -> bool:
+        return self.flushed_offset < self.log_end_offset
+
+    def files_to_sync(self) -> list[File]:
+        """Return the files that hold what isn't flushed, oldest first.
+
+        Note `log_end_offset` before they are synced, and give it to `mark_flushed` afterwards.
+        """
+        files = []
+        for at in range(len(self.segments) - 1, -1, -1):
+            if self._end_of(at) <= self.flushed_offset:
+                break
+            files.append(self.segments[at].file)
+        return files[::-1]
+
+    def mark_flushed(self, offset: Offset) -> None:
+        """Note that all before `offset` is durable."""
+        offset = min(offset, self.log_end_offset)
+        self.flushed_offset = max(self.flushed_offset, offset)
+        self._visible_end = max(self._visible_end, offset)
+
+    def flush(self) -> None:
+        """Sync all that is appended, here and now."""
+        end = self.log_end_offset
+        for file in self.files_to_sync():
+            file.sync()
+        self.mark_flushed(end)
+
+    def roll(self, now: Timestamp) -> None:
+        """Seal the active segment and go on in a new one."""
+        if not self._active.size:
+            return
+        self._seal()
+        segment = Segment(self._disk, self.directory, self.partition, self.log_end_offset)
+        segment.begin_indexes()
+        segment.created = now
+        self._disk.sync_directory(self.directory)
+        self.segments.append(segment)
+        self._active = segment
+
+    def close(self, now: Timestamp) -> None:
+        """Flush, save indexes and producer state, and close the files: a clean stop."""
+        del now
+        if not self.read_only:
+            self.flush()
+            self.epochs.save()
+            self._seal()
+        for segment in self.segments:
+            segment.close()
+
+    def _seal(self) -> None:
+        """Save what can be derived from the active segment, so that opening need not derive it."""
+        active = self._active
+        active.save_indexes()
+        entries = self.aborted.with_markers_in(active.base_offset, self.log_end_offset)
+        if entries:
+            self._disk.replace(active.path + TXN_INDEX, encode_aborted(entries))
+        else:
+            self._disk.remove(active.path + TXN_INDEX)
+        if self._snapshot_offset != self.log_end_offset:
+            path = f"{self.directory}/{file_name(self.log_end_offset, SNAPSHOT)}"
+            self._disk.replace(path, encode_snapshot(self.producers))
+            self._snapshot_offset = self.log_end_offset
+
+    # -- cutting away --------------------------------------------------------------------------
+
+    def truncate_to(self, offset: Offset) -> None:
+        """Remove `offset` and all after it: what a replica does that has diverged (KIP-101)."""
+        if offset >= self.log_end_offset:
+            return
+        state = recovery.truncated_state(self, self._disk, offset, self._now)
+        self.segments = state.segments
+        self._active = self.segments[-1]
+        self.producers = state.producers
+        self.aborted = state.aborted
+        self.epochs.truncate_end(state.log_end_offset)
+        self.epochs.save()
+        self._snapshot_offset = state.snapshot_offset
+        self.log_start_offset = min(self.log_start_offset, state.log_end_offset)
+        self.log_end_offset = state.log_end_offset
+        self.flushed_offset = min(self.flushed_offset, state.log_end_offset)
+        self._visible_end = min(self._visible_end, state.log_end_offset)
+
+    def delete_before(self, offset: Offset) -> None:
+        """Move the log's start: what lies before `offset` is gone, and whole segments are removed.
+
+        Raises:
+            OffsetOutOfRange: beyond the high watermark.
+        """
+        if offset > self.high_watermark:
+            raise OffsetOutOfRange(
+                self.partition, offset, self.log_start_offset, self.high_watermark
+            )
+        if offset > self.log_start_offset:
+            self._move_start(offset)
+
+    def _move_start(self, offset: Offset) -> int:
+        """Move the start durably, *then* remove segments; return the bytes freed."""
+        write_offset(self._disk, self.directory, LOG_START_FILE, self.partition, offset)
+        self.log_start_offset = offset
+        self.epochs.truncate_start(offset)
+        freed = 0
+        while len(self.segments) > 1 and self.segments[1].base_offset <= offset:
+            segment = self.segments.pop(0)
+            freed += segment.size
+            self.aborted.remove_markers_in(segment.base_offset, self.segments[0].base_offset)
+            segment.remove()
+        return freed
+
+    def clean(self, now: Timestamp) -> int:
+        """Apply retention by time and bytes; return the bytes freed."""
+        self.producers.expire(now - PRODUCER_EXPIRATION_MS)
+        start = retention.new_start_offset(
+            self.segments, self.config, now, self.high_watermark, self.log_end_offset
+        )
+        if start is None or start <= self.log_start_offset:
+            return 0
+        if start == self.log_end_offset:
+            self.roll(now)
+        return self._move_start(start)
+
+    def compact(self, now: Timestamp, *, force: bool = False) -> CompactionStats | None:
+        """Keep only the latest record of each key; None when it isn't worthwhile yet.
+
+        `force` compacts whatever `min.cleanable.dirty.ratio` says. To spare a busy loop, run the
+        three steps apart: `plan_compaction`, then its `run` in a thread, then `finish_compaction`.
+        """
+        plan = self.plan_compaction(now, force=force)
+        if plan is None:
+            return None
+        plan.run()
+        return self.finish_compaction(plan)
+
+    def plan_compaction(self, now: Timestamp, *, force: bool = False) -> Compaction | None:
+        """Decide what to compact; None when there is too little to gain."""
+        return compaction.plan(self, self._disk, now, force=force)
+
+    def finish_compaction(self, plan: Compaction) -> CompactionStats | None:
+        """Swap the compacted segments in; None if the log was cut meanwhile, which voids the plan."""
+        return compaction.finish(self, self._disk, plan)
+
+
+def _base_offset(segment: Segment) -> Offset:
+    return segment.base_offset
