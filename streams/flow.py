@@ -59,9 +59,13 @@ class Flow:
 class Bucket:
     """A token bucket that lends: whoever takes is told how long to wait before using what it took.
 
-    In any stretch of T ms at most ``burst + T * n / per`` records are let through (if one call
-    takes more than `burst` at once, it counts as the burst), and while records wait, not fewer.
-    The bucket is full at first. Time that goes back counts as time standing still.
+    In any T consecutive milliseconds at most ``burst + T * n / per`` records are let through (if one
+    call takes more than `burst` at once, it counts as the burst), and while records wait, none
+    waits longer than that demands. The bucket is full at first. Time that goes back counts as time
+    standing still.
+
+    Attributes:
+        burst: how many records are let through at once after a pause.
     """
 
     __slots__ = ("_cost", "_full", "_now", "_owed", "_scale", "burst")

@@ -109,11 +109,8 @@ def is_mutable(info: shape.Type) -> bool:
 
 def _is_changeable(info: shape.Type) -> bool:
     match info:
-        case shape.StructType():
-            return not info.cls.__struct_config__.frozen
-        case shape.DataclassType():
-            parameters = getattr(info.cls, "__dataclass_params__", None)
-            return not (parameters and parameters.frozen)
+        case shape.StructType() | shape.DataclassType():
+            return not is_frozen(info)
         case (
             shape.TupleType()
             | shape.VarTupleType()
@@ -124,6 +121,21 @@ def _is_changeable(info: shape.Type) -> bool:
             return False
         case _:
             return not isinstance(info, _UNCHANGEABLE)
+
+
+def is_frozen(info: shape.StructType | shape.DataclassType) -> bool:
+    """Whether attributes of this class can't be assigned to."""
+    cls: Any = class_of(info)
+    if isinstance(info, shape.StructType):
+        return bool(cls.__struct_config__.frozen)
+    parameters = getattr(cls, "__dataclass_params__", None)  # what attrs makes has none
+    return parameters is not None and parameters.frozen
+
+
+def class_of(info: Any) -> type:
+    """Return the class that is described, without the arguments of a generic one."""
+    cls: type = get_origin(info.cls) or info.cls
+    return cls
 
 
 def walk(info: shape.Type) -> Iterator[shape.Type]:
@@ -170,7 +182,7 @@ def classes_of(info: shape.Type) -> tuple[type, ...]:
             | shape.EnumType()
             | shape.CustomType()
         ):
-            return (info.cls,)
+            return (class_of(info),)
         case shape.UnionType():
             return tuple({cls: None for part in info.types for cls in classes_of(part)})
         case shape.LiteralType():

@@ -30,7 +30,7 @@ from msgspec import inspect as shape
 from ..log.errors import ConfigError
 from ..state.codec import Codec
 from .codecs import codec_for, describe, wrong_value
-from .shapes import classes_of, fits, show_type
+from .shapes import class_of, classes_of, fits, is_frozen, show_type
 
 _WORKS: Final = (
     "str, bytes, int, float, bool, datetime with a time zone, date, timedelta, UUID, an Enum of "
@@ -110,8 +110,8 @@ def _part(info: shape.Type, context: _Context) -> _Part:
         case shape.TupleType():
             return _fields_part(tuple, info.item_types, lambda values: values, iter, context)
         case shape.NamedTupleType():
-            types = [field.type for field in info.fields]
-            return _fields_part(info.cls, types, lambda values: info.cls(*values), iter, context)
+            cls, types = class_of(info), [field.type for field in info.fields]
+            return _fields_part(cls, types, lambda values: cls(*values), iter, context)
         case shape.StructType() | shape.DataclassType():
             return _object_part(info, context)
         case _:
@@ -337,12 +337,8 @@ def _fields_part(
 
 
 def _object_part(info: shape.StructType | shape.DataclassType, context: _Context) -> _Part:
-    cls = info.cls
-    if isinstance(info, shape.StructType):
-        frozen = info.cls.__struct_config__.frozen
-    else:
-        frozen = getattr(getattr(cls, "__dataclass_params__", None), "frozen", False)
-    if not frozen:
+    cls = class_of(info)
+    if not is_frozen(info):
         raise context.refuse(f"{show_type(cls)} could change; make it frozen=True")
     names = [field.name for field in info.fields]
 
