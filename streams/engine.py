@@ -143,11 +143,12 @@ class Engine:
         """
         while True:
             await self.flush()
-            if await self._is_settled():
+            if await self.is_settled():
                 return
             await anyio.sleep(0.005)
 
-    async def _is_settled(self) -> bool:
+    async def is_settled(self) -> bool:
+        """Return whether all that is in the app's topics is processed and committed."""
         if not all(runner.is_settled for runner in self.runners):
             return False
         positions: dict[TopicPartition, int] = {}

@@ -96,7 +96,7 @@ def _named_app(module: ModuleType, name: str, app_type: type[A]) -> A:
     if found is _MISSING:
         raise ConfigError(f"module {module.__name__!r} ({_file(module)}) has no {name!r}: {hint}")
     raise ConfigError(
-        f"{module.__name__}:{name} is no {app_type.__name__} but a {type(found).__name__}: {hint}"
+        f"{module.__name__}:{name} is no {app_type.__name__}, it is of type {type(found).__name__}: {hint}"
     )
 
 

@@ -4,7 +4,7 @@ A task's outputs leave in its commit transaction; what is sent outside any agent
 outbox. Both collect in `Outputs`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..log.model import Headers, NewRecord, Timestamp, TopicPartition
@@ -39,7 +39,7 @@ class Sink:
         key_bytes = None if key is None else self._encode_key(key)
         value_bytes = None if value is None else self._encode_value(value)
         if partition is None:
-            partition = self._partition(key_bytes)
+            partition = self._partition(key_bytes) if len(self.pending) > 1 else 0
         # A plain tuple of a NewRecord's fields: half the price on the hottest path there is.
         self.pending[partition].append((key_bytes, value_bytes, timestamp, headers))  # type: ignore[arg-type]
 
@@ -50,35 +50,31 @@ class Sink:
         self.pending[partition].append(record)
 
 
-class Outputs:
-    """The sinks of all topics that an app declares, and what waits in them."""
+class Outputs(dict["Topic[Any, Any]", Sink]):
+    """The sinks of the topics that an app declares, made as they are used."""
 
     def __init__(self, partition_counts: "Mapping[Topic[Any, Any], int]") -> None:
+        super().__init__()
         self._partition_counts = partition_counts
-        self._sinks: dict[Topic[Any, Any], Sink] = {}
 
-    def __getitem__(self, topic: "Topic[Any, Any]") -> Sink:
-        sink = self._sinks.get(topic)
-        return sink if sink is not None else self._make(topic)
-
-    def _make(self, topic: "Topic[Any, Any]") -> Sink:
+    def __missing__(self, topic: "Topic[Any, Any]") -> Sink:
         count = self._partition_counts.get(topic)
         if count is None:
             raise StreamError(
                 f"topic {topic.name!r} is not one of this app's topics: send to what "
                 "`app.topic(…)` returned for the app that is running"
             )
-        sink = self._sinks[topic] = Sink(topic, count)
+        sink = self[topic] = Sink(topic, count)
         return sink
 
     def count(self) -> int:
         """Return how many records wait."""
-        return sum(len(records) for sink in self._sinks.values() for records in sink.pending)
+        return sum(len(records) for sink in self.values() for records in sink.pending)
 
     def take(self) -> dict[TopicPartition, list[NewRecord]]:
         """Hand over all that waits, and start anew."""
         taken: dict[TopicPartition, list[NewRecord]] = {}
-        for sink in self._sinks.values():
+        for sink in self.values():
             for number, records in enumerate(sink.pending):
                 if records:
                     taken[TopicPartition(sink.topic.name, number)] = records
@@ -88,6 +84,3 @@ class Outputs:
     def drop(self) -> None:
         """Forget all that waits: the task goes back to its last commit."""
         self.take()
-
-    def sinks(self) -> Iterable[Sink]:
-        return self._sinks.values()

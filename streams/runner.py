@@ -56,6 +56,7 @@ class TaskRunner:
     Attributes:
         ready: set once the state is restored and the agents are waiting for events.
         stores: what the task's tables hold.
+        waits_for_time: whether nothing but time has to pass: for a rate, or before a retry.
     """
 
     def __init__(self, engine: "Engine", subtopology: Subtopology, partition: int) -> None:
@@ -63,6 +64,7 @@ class TaskRunner:
         self.task = Task(subtopology, partition, engine.outputs())
         self.ready = anyio.Event()
         self.stores = TaskStores(engine, self.task)
+        self.waits_for_time = False
         self._group = engine.topology.group(subtopology)
         self._clock = engine.clock
         self._troubles = Troubles()
@@ -105,7 +107,7 @@ class TaskRunner:
         return (
             self.ready.is_set()
             and all(instance.is_idle for instance in instances)
-            and all(source.is_empty and not source.lag for source in self.task.inputs)
+            and all(source.position >= source.end_offset for source in self.task.inputs)
             and not self._news
         )
 
@@ -344,6 +346,7 @@ class TaskRunner:
 
     async def _pause_for(self, wait_ms: float) -> None:
         """Wait, but commit on time meanwhile, and not beyond a stop."""
+        self.waits_for_time = True
         until = self._clock.now() + wait_ms
         while not self._stopping and (left := until - self._clock.now()) > 0:
             if self._news:
@@ -352,6 +355,7 @@ class TaskRunner:
                 await anyio.sleep_forever()
             if self._is_commit_due():
                 await self._commit()
+        self.waits_for_time = False
 
     # Commit, and the way back.
 

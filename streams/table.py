@@ -51,7 +51,11 @@ class Table(Generic[K, V]):
         self.default = default
 
     def __getitem__(self, key: K) -> V:
-        store = _store(self)
+        # Written out here and in `__setitem__`: nothing else is called as often.
+        try:
+            store = current.get().stores[self]
+        except LookupError:
+            raise misuse(self) from None
         if self.default is not None:
             return store.get_or_default(key, self.default)  # type: ignore[no-any-return]
         value = store.get(key)
@@ -60,7 +64,11 @@ class Table(Generic[K, V]):
         return value  # type: ignore[no-any-return]
 
     def __setitem__(self, key: K, value: V) -> None:
-        _store(self).put(key, value)
+        try:
+            store = current.get().stores[self]
+        except LookupError:
+            raise misuse(self) from None
+        store.put(key, value)
 
     def __delitem__(self, key: K) -> None:
         _store(self).delete(key)
@@ -149,11 +157,12 @@ def _store(table: Table[Any, Any]) -> Any:
     """Return the store behind a table for the agent that is running."""
     try:
         return current.get().stores[table]
-    except (LookupError, KeyError):
-        raise _misuse(table) from None
+    except LookupError:
+        raise misuse(table) from None
 
 
-def _misuse(table: Table[Any, Any]) -> StreamError:
+def misuse(table: Table[Any, Any]) -> StreamError:
+    """Return the error that explains why an agent, or whoever calls, can't use a table."""
     instance: Instance | None = current.get(None)
     if instance is None:
         return StreamError(

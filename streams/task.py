@@ -69,7 +69,8 @@ class Task:
         inputs: one for each source.
         stores: the task's store of each table; filled by whoever opens them.
         outputs: what agents have sent since the last commit.
-        stream_time: the largest timestamp that was handed out.
+        stream_time: the largest timestamp of the runs that are complete.
+        follows_updates: whether some agent follows the updates of some table.
         meta: as last committed.
     """
 
@@ -91,6 +92,7 @@ class Task:
         self._windowed = subtopology.windowed
         sources = {agent.source for agent in subtopology.agents}
         self._followed = {source for source in sources if isinstance(source, Derived)}
+        self.follows_updates = any(source.kind == "updates" for source in self._followed)
         self._closing = [table for table in self._windowed if table.closed in self._followed]
         self._updates: list[tuple[WindowedTable[Any, Any], Window[Any, Any], Run, int]] = []
         self._last_late: dict[WindowedTable[Any, Any], tuple[TopicPartition, Offset]] = {}
@@ -210,9 +212,6 @@ class Task:
                 runs.append(_derived_run(table.closed, windows, cause, watermark))
         return runs
 
-    def follows_updates(self, table: WindowedTable[Any, Any]) -> bool:
-        return table.updates in self._followed
-
     def updated(
         self,
         table: WindowedTable[Any, Any],
@@ -221,7 +220,9 @@ class Task:
         key: Any,
         value: Any,
     ) -> None:
-        """Note a new value of a window, for the agents that follow updates."""
+        """Note a new value of a window, for agents that follow updates of the table."""
+        if table.updates not in self._followed:
+            return
         window = Window(key, start, start + table.windows.size_ms, value)
         self._updates.append((table, window, instance.run, instance.index))
 

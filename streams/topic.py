@@ -99,15 +99,14 @@ class Topic(Generic[K, V]):
         instance = current.get(None)
         if instance is None:
             return self.app.send_outside(self, key, value, timestamp, headers, partition)
-        if timestamp is None:
-            if self.timestamp is not None and value is not None:
-                time = to_ms(self.timestamp(value))
-            elif instance.index >= 0:
-                time = instance.run.timestamps[instance.index]
-            else:
-                time = instance.timestamp
-        else:
+        if timestamp is not None:
             time = to_ms(timestamp)
+        elif self.timestamp is not None and value is not None:
+            time = to_ms(self.timestamp(value))
+        elif instance.index >= 0:
+            time = instance.run.timestamps[instance.index]
+        else:
+            time = instance.timestamp
         instance.outputs[self].add(key, value, time, headers, partition)
         return DONE
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 from ..log.model import NewRecord, Timestamp
 from .context import current
 from .errors import StreamError
-from .table import Table, _misuse
+from .table import Table, misuse
 from .timestamps import to_ms
 from .view import WindowedView
 from .windows import Hopping, Tumbling, Window
@@ -57,6 +57,7 @@ class WindowedTable(Table[K, V]):
         self.closed: Derived = Derived(self, "closed")
         self.updates: Derived = Derived(self, "updates")
         self._tumbling = isinstance(windows, Tumbling)
+        self._open_ms = windows.size_ms + windows.grace_ms
 
     def __getitem__(self, key: K) -> Any:
         """Return the value in the current event's window; with hopping windows, in all of them.
@@ -64,7 +65,19 @@ class WindowedTable(Table[K, V]):
         Hopping windows overlap, so there the result is a `WindowSet`, on which arithmetic works
         window by window: `table[key] += 1` does what it says for both kinds.
         """
-        instance = self._instance()
+        try:
+            instance = current.get()
+            store = instance.stores[self]
+        except LookupError:
+            raise misuse(self) from None
+        index = instance.index
+        if self._tumbling and index >= 0 and self.default is not None:
+            # The common case, written out: nothing else is called as often.
+            run = instance.run
+            timestamp = run.timestamps[index]
+            start = timestamp - timestamp % self.windows.size_ms
+            if start + self._open_ms > run.stream_times[index]:
+                return store.get_or_default(start, key, self.default)
         starts = self._open_starts(instance)
         if self._tumbling:
             if not starts:
@@ -73,7 +86,19 @@ class WindowedTable(Table[K, V]):
         return WindowSet(starts, tuple(self._read(instance, start, key) for start in starts))
 
     def __setitem__(self, key: K, value: Any) -> None:
-        instance = self._instance()
+        try:
+            instance = current.get()
+            store = instance.stores[self]
+        except LookupError:
+            raise misuse(self) from None
+        index = instance.index
+        if self._tumbling and index >= 0 and not instance.task.follows_updates:
+            run = instance.run
+            timestamp = run.timestamps[index]
+            start = timestamp - timestamp % self.windows.size_ms
+            if start + self._open_ms > run.stream_times[index]:
+                store.put(start, key, value)
+                return
         starts = self._open_starts(instance)
         if isinstance(value, WindowSet):
             for start, each in zip(value.starts, value.values, strict=True):
@@ -127,9 +152,9 @@ class WindowedTable(Table[K, V]):
         try:
             instance = current.get()
         except LookupError:
-            raise _misuse(self) from None
+            raise misuse(self) from None
         if self not in instance.stores:
-            raise _misuse(self)
+            raise misuse(self)
         return instance
 
     def _open_starts(self, instance: "Instance") -> Sequence[Timestamp]:
@@ -162,7 +187,7 @@ class WindowedTable(Table[K, V]):
 
     def _write(self, instance: "Instance", start: Timestamp, key: K, value: V) -> None:
         instance.stores[self].put(start, key, value)
-        if instance.task.follows_updates(self):
+        if instance.task.follows_updates:
             instance.task.updated(self, instance, start, key, value)
 
     def _default(self, key: K) -> V:
