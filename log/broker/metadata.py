@@ -55,11 +55,16 @@ class Topic:
 
 
 class Metadata:
-    """The state that the metadata log's records add up to."""
+    """The state that the metadata log's records add up to.
+
+    `durable_reads` is how the present leader epoch was begun: whether its readers saw nothing but
+    what was durable.
+    """
 
     def __init__(self) -> None:
         self.topics: dict[str, Topic] = {}
         self.leader_epoch = -1
+        self.durable_reads = False
         self.producer_ids_end = 0
         self.removed: dict[UUID, Topic] = {}
 
@@ -85,6 +90,7 @@ class Metadata:
                 self.removed[topic.topic_id] = topic
             case "leader-epoch", 0:
                 self.leader_epoch = record["leader_epoch"]
+                self.durable_reads = record["durable_reads"]
             case "producer-ids", 0:
                 self.producer_ids_end = record["end"]
             case kind, version:
@@ -111,9 +117,9 @@ def removed_topic_record(topic: Topic) -> bytes:
     return _record("removed-topic", name=topic.name, id=str(topic.topic_id))
 
 
-def leader_epoch_record(leader_epoch: int) -> bytes:
-    """Say that a new leader epoch begins in all partitions."""
-    return _record("leader-epoch", leader_epoch=leader_epoch)
+def leader_epoch_record(leader_epoch: int, *, durable_reads: bool) -> bytes:
+    """Say that a new leader epoch begins in all partitions, and whether readers see undurable data."""
+    return _record("leader-epoch", leader_epoch=leader_epoch, durable_reads=durable_reads)
 
 
 def producer_ids_record(end: int) -> bytes:

@@ -65,6 +65,16 @@ class GroupOffsets:
                 found[partition] = entry.committed
         return found
 
+    def topics(self) -> set[str]:
+        """Return the topics of which anything, pending or not, is kept."""
+        found = {
+            partition.topic
+            for entries in self._entries.values()
+            for partition, entry in entries.items()
+            if entry.committed is not None
+        }
+        return found.union(key.partition.topic for keys in self._pending.values() for key in keys)
+
     def of_topic(self, topic: str) -> list[OffsetKey]:
         """Return under which keys, pending ones included, anything of this topic is kept."""
         settled = [
@@ -73,7 +83,9 @@ class GroupOffsets:
             for partition, entry in entries.items()
             if partition.topic == topic and entry.committed is not None
         ]
-        pending = [key for keys in self._pending.values() for key in keys if key[1].topic == topic]
+        pending = [
+            key for keys in self._pending.values() for key in keys if key.partition.topic == topic
+        ]
         return list(dict.fromkeys(settled + pending))
 
     def apply(self, key: OffsetKey, entry: OffsetEntry) -> None:

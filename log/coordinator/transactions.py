@@ -79,10 +79,10 @@ class Transaction:
 class TransactionCoordinator:
     """All transactional ids of one coordinator partition.
 
-    `new_producer_id` hands out an id that was never used before.
+    `new_producer_id` is told the time and hands out an id that was never used before.
     """
 
-    def __init__(self, new_producer_id: Callable[[], int]) -> None:
+    def __init__(self, new_producer_id: Callable[[Timestamp], int]) -> None:
         self._transactions: dict[str, Transaction] = {}
         self._new_producer_id = new_producer_id
 
@@ -114,14 +114,14 @@ class TransactionCoordinator:
         """
         known = self._transactions.get(transactional_id)
         if known is None:
-            producer_id = self._new_producer_id()
+            producer_id = self._new_producer_id(now)
             return Transaction(
                 transactional_id, producer_id, 0, timeout_ms, Status.EMPTY, frozenset(), now
             )
         if known.status is Status.ONGOING:
             return self._abort_and_fence(known, now)
         _refuse_while_prepared(known)
-        producer_id, producer_epoch = self._next_epoch(known)
+        producer_id, producer_epoch = self._next_epoch(known, now)
         return Transaction(
             transactional_id,
             producer_id,
@@ -200,7 +200,7 @@ class TransactionCoordinator:
         assert known.status in PREPARED, known
         producer_id, producer_epoch = known.producer_id, known.producer_epoch
         if next_epoch:
-            producer_id, producer_epoch = self._next_epoch(known)
+            producer_id, producer_epoch = self._next_epoch(known, now)
         return replace(
             known,
             producer_id=producer_id,
@@ -209,6 +209,14 @@ class TransactionCoordinator:
             partitions=frozenset(),
             updated=now,
         )
+
+    def check_owner(self, owner: Transaction) -> None:
+        """Raise Fenced if another owner has taken over."""
+        self._owned(owner.transactional_id, owner.producer_id, owner.producer_epoch)
+
+    def ongoing(self) -> list[Transaction]:
+        """Return the transactions that are open."""
+        return [known for known in self._transactions.values() if known.status is Status.ONGOING]
 
     def prepared(self) -> list[Transaction]:
         """Return the decisions that are to be carried out, as after a crash."""
@@ -249,10 +257,10 @@ class TransactionCoordinator:
             updated=now,
         )
 
-    def _next_epoch(self, known: Transaction) -> tuple[int, int]:
+    def _next_epoch(self, known: Transaction, now: Timestamp) -> tuple[int, int]:
         if known.producer_epoch < EPOCH_MAX:
             return known.producer_id, known.producer_epoch + 1
-        return self._new_producer_id(), 0
+        return self._new_producer_id(now), 0
 
 
 def _refuse_while_prepared(known: Transaction) -> None:

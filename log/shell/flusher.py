@@ -21,7 +21,7 @@ from typing import Final, Literal, Protocol, TypeAlias
 import anyio
 import anyio.to_thread
 
-from ..errors import DiskFailed
+from ..errors import DiskFailed, LogError
 from ..model import Offset
 from ..storage.disk import File
 
@@ -77,6 +77,7 @@ class Flusher:
             interval_s: how long data may wait in mode `interval`.
         """
         self.failed: DiskFailed | None = None
+        self._closed = False
         self._durability = durability
         self._on_flushed = on_flushed
         self._file_system = FileSystem(root) if root is not None else None
@@ -87,24 +88,31 @@ class Flusher:
         self._thread = anyio.CapacityLimiter(1)
 
     def check(self) -> None:
-        """Refuse to go on after a failure."""
+        """Refuse to go on after a failure, or after the end."""
         if self.failed is not None:
             raise DiskFailed(f"the log has stopped: {self.failed}") from self.failed
+        if self._closed:
+            raise LogError("the log is closed")
 
-    async def sync(self, logs: Iterable[Syncable]) -> None:
+    def close(self) -> None:
+        """Turn away those who wait, and all who come."""
+        self._closed = True
+        self._gathering.done.set()
+
+    async def sync(self, logs: Collection[Syncable]) -> None:
         """Return when what these logs have appended is as durable as the mode promises.
 
         Raises:
             DiskFailed: a sync has failed, now or before.
         """
         self.check()
-        if self._durability == "os":
+        if not logs or self._durability == "os":
             return
         if self._durability == "interval":
             self._gathering.logs.update(dict.fromkeys(logs))
             return
         if self._file_system is None:
-            self._sync_inline(list(logs))
+            self._sync_inline(logs)
             return
         current = self._gathering
         current.logs.update(dict.fromkeys(logs))

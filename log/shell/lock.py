@@ -54,16 +54,29 @@ class DirectoryLock:
         os.close(self._descriptor)
 
 
-def prepare_directory(directory: Path) -> None:
-    """Make the directory, and its parent, where they are missing.
+def directory_for_reading(path: str | Path) -> Path:
+    """Return the absolute path of a directory that must exist.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    directory = Path(path).absolute()
+    if not directory.is_dir():
+        raise ConfigError(f"there is no log directory {str(directory)!r}, so nothing can be read")
+    return directory
+
+
+def prepare_directory(path: str | Path) -> Path:
+    """Make the directory, and its parent, where they are missing; return its absolute path.
 
     No more than that: a path that is missing further up is more likely mistyped than meant.
 
     Raises:
         ConfigError: that can't be done.
     """
+    directory = Path(path).absolute()
     if directory.is_dir():
-        return
+        return directory
     try:
         directory.parent.mkdir(exist_ok=True)
         directory.mkdir()
@@ -80,6 +93,7 @@ def prepare_directory(directory: Path) -> None:
         raise ConfigError(
             f"log directory {str(directory)!r} cannot be made: {error.strerror}"
         ) from error
+    return directory
 
 
 def _this_process() -> str:

@@ -4,13 +4,19 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from millpond.log.embedded import EmbeddedLog
 from millpond.log.interface import Log, OpenLog
+from millpond.log.shell.memory_disk import MemoryDisk
 from millpond.tests.twins.list_log import ListLog
 
 Opener = Callable[[Path], OpenLog]
 
 LOGS: dict[str, Opener] = {
     "lists": lambda _: ListLog.open(),
+    "files": lambda directory: EmbeddedLog.open(directory),
+    "memory": lambda directory: EmbeddedLog.open(directory, disk=MemoryDisk()),
+    "files-os": lambda directory: EmbeddedLog.open(directory, durability="os"),
+    "files-interval": lambda directory: EmbeddedLog.open(directory, durability="interval"),
 }
 
 

@@ -25,7 +25,7 @@ class World:
 
     def __init__(self) -> None:
         ids = itertools.count(100)
-        self.coordinator = TransactionCoordinator(lambda: next(ids))
+        self.coordinator = TransactionCoordinator(lambda _now: next(ids))
         self.now = 1000
 
     def init(self, name: str = "t") -> Transaction:

@@ -1,0 +1,320 @@
+"""The broker: all partitions of one data directory, and what happens to them.
+
+Deterministic: it is told the time and reaches files only through a `Disk`. An embedded log calls it
+in process; a server will translate requests into the same calls. Batches are opaque bytes.
+
+What exists is the replay of the metadata log (`metadata.py`). Changing what exists is rare, so it is
+synced here and then. Appends are not: whoever calls syncs the partitions' logs, many at a time.
+
+After opening, a new leader epoch begins in all partitions (`begin_epoch`), so that a position taken
+before a crash can be told from one on what was written after it.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from uuid import UUID
+
+from ..config import TopicConfig
+from ..errors import ConfigError, LogError, TopicExists, UnknownTopic
+from ..model import NewRecord, Offset, Timestamp, TopicPartition, TopicSpec
+from ..records import decode_batch, encode_batch
+from ..storage.disk import Disk
+from ..storage.partition_log import LogAppend, PartitionLog
+from . import checkpoints, metadata
+from .metadata import (
+    INTERNAL_CONFIG,
+    INTERNAL_PARTITIONS,
+    INTERNAL_TOPICS,
+    METADATA_CONFIG,
+    METADATA_PARTITION,
+    METADATA_TOPIC_ID,
+    Metadata,
+    Topic,
+)
+from .replay import batches_of
+
+
+class Broker:
+    """The partitions of one data directory. Make it with `open`."""
+
+    def __init__(
+        self, disk: Disk, *, durable_reads: bool, new_topic_id: Callable[[], UUID], read_only: bool
+    ) -> None:
+        self.metadata = Metadata()
+        self.partitions: dict[TopicPartition, PartitionLog] = {}
+        self.read_only = read_only
+        self._disk = disk
+        self._durable_reads = durable_reads
+        self._new_topic_id = new_topic_id
+        self._next_producer_id = 0
+
+    @classmethod
+    def open(
+        cls,
+        disk: Disk,
+        *,
+        now: Timestamp,
+        new_topic_id: Callable[[], UUID],
+        durable_reads: bool,
+        read_only: bool = False,
+    ) -> "Broker":
+        """Open all partitions. Follow with `begin_epoch` before writing.
+
+        With `read_only` nothing is written, so another process may be at work.
+
+        Raises:
+            ConfigError: there is no log to be read.
+            CorruptRecord: of a damaged partition.
+        """
+        broker = cls(
+            disk, durable_reads=durable_reads, new_topic_id=new_topic_id, read_only=read_only
+        )
+        clean = not read_only and checkpoints.take_clean_mark(disk)
+        points = checkpoints.read_recovery_points(disk)
+        broker._open_metadata(now, clean=clean, points=points)
+        if not read_only:
+            broker._sweep()
+        for topic in broker.metadata.topics.values():
+            for number in range(topic.partitions):
+                broker._open_partition(topic, number, now, clean=clean, points=points)
+        if not read_only and not broker.metadata.topics.keys() >= set(INTERNAL_TOPICS):
+            broker._create_internal_topics(now)
+        return broker
+
+    @property
+    def leader_epoch(self) -> int:
+        """The epoch under which this broker writes."""
+        return self.metadata.leader_epoch
+
+    def begin_epoch(self, now: Timestamp) -> None:
+        """Let a new leader epoch begin in all partitions: nothing before was written by this one."""
+        leader_epoch = self.metadata.leader_epoch + 1
+        record = metadata.leader_epoch_record(leader_epoch, durable_reads=self._durable_reads)
+        self._record(now, record)
+        for log in self.partitions.values():
+            log.begin_epoch(leader_epoch)
+
+    # -- topics --------------------------------------------------------------------------------
+
+    def topic(self, name: str) -> Topic:
+        """Return a topic. Raises UnknownTopic."""
+        topic = self.metadata.topics.get(name)
+        if topic is None:
+            raise UnknownTopic(f"there is no topic {name!r}")
+        return topic
+
+    def partition(self, partition: TopicPartition) -> PartitionLog:
+        """Return a partition's log. Raises UnknownTopic."""
+        log = self.partitions.get(partition)
+        if log is None:
+            topic = self.topic(partition.topic)
+            raise UnknownTopic(
+                f"topic {topic.name!r} has {topic.partitions} partitions, "
+                f"so there is no partition {partition.partition}"
+            )
+        return log
+
+    def create_topics(self, specs: Iterable[TopicSpec], now: Timestamp) -> None:
+        """Create topics, all or none; durable on return.
+
+        Raises:
+            TopicExists: of one of them.
+            ConfigError: an invalid name, count or setting.
+        """
+        topics: dict[str, Topic] = {}
+        for spec in specs:
+            topic = metadata.checked_topic(spec, self._new_topic_id())
+            if topic.name in self.metadata.topics:
+                raise TopicExists(f"topic {topic.name!r} exists already")
+            if topic.name in topics:
+                raise ConfigError(f"topic {topic.name!r} is named twice in one request")
+            topics[topic.name] = topic
+        self._create(topics.values(), now)
+
+    def remove_topics(self, names: Iterable[str], now: Timestamp) -> list[PartitionLog]:
+        """Let topics exist no longer; durable on return.
+
+        Returns the logs that are to be given to `discard` once nobody syncs them any more.
+
+        Raises:
+            UnknownTopic: of one of them; nothing was removed.
+        """
+        topics = [self.topic(name) for name in dict.fromkeys(names)]
+        for topic in topics:
+            if topic.internal:
+                raise ConfigError(f"topic {topic.name!r} belongs to the log itself; it has to stay")
+        if topics:
+            self._record(now, *map(metadata.removed_topic_record, topics))
+        return [
+            self.partitions.pop(TopicPartition(topic.name, number))
+            for topic in topics
+            for number in range(topic.partitions)
+        ]
+
+    def discard(self, logs: Iterable[PartitionLog]) -> None:
+        """Remove the files of partitions that exist no longer."""
+        for log in logs:
+            for segment in log.segments:
+                segment.close()
+            self._disk.remove(log.directory)
+        self._disk.sync_directory("")
+
+    def new_producer_id(self, now: Timestamp) -> int:
+        """Return an id that no producer has had before."""
+        if self._next_producer_id >= self.metadata.producer_ids_end:
+            self._next_producer_id = self.metadata.producer_ids_end
+            end = self._next_producer_id + metadata.PRODUCER_ID_BLOCK
+            self._record(now, metadata.producer_ids_record(end))
+        self._next_producer_id += 1
+        return self._next_producer_id - 1
+
+    def writable(self, partition: TopicPartition) -> PartitionLog:
+        """Return the log of a partition that producers may write to.
+
+        Raises:
+            UnknownTopic: there is none.
+            ConfigError: it belongs to the log itself.
+        """
+        if self.topic(partition.topic).internal:
+            raise ConfigError(f"topic {partition.topic!r} belongs to the log itself")
+        return self.partition(partition)
+
+    # -- partitions ----------------------------------------------------------------------------
+
+    def append(
+        self, partition: TopicPartition, batch: bytearray, now: Timestamp, *, trusted: bool = False
+    ) -> LogAppend:
+        """Append one batch to a partition. Not durable before its log is synced.
+
+        Raises:
+            UnknownTopic, and what `PartitionLog.append` raises.
+        """
+        log = self.partition(partition)
+        return log.append(batch, leader_epoch=self.leader_epoch, now=now, trusted=trusted)
+
+    def checkpoint(self) -> None:
+        """Note up to where each partition is on disk."""
+        points = {partition: log.flushed_offset for partition, log in self.partitions.items()}
+        checkpoints.write_recovery_points(self._disk, points)
+
+    def close(self, now: Timestamp) -> None:
+        """Flush and close everything: a clean stop."""
+        for log in self.partitions.values():
+            log.close(now)
+        if not self.read_only:
+            self.checkpoint()
+            checkpoints.mark_clean(self._disk)
+
+    def abandon(self) -> None:
+        """Close the files and write nothing more: the disk has failed."""
+        for log in self.partitions.values():
+            for segment in log.segments:
+                segment.close()
+
+    # -- opening -------------------------------------------------------------------------------
+
+    def _open_metadata(
+        self, now: Timestamp, *, clean: bool, points: Mapping[TopicPartition, Offset]
+    ) -> None:
+        config = TopicConfig.parse(METADATA_CONFIG, topic=METADATA_PARTITION.topic)
+        directory = str(METADATA_PARTITION)
+        topic = Topic(METADATA_PARTITION.topic, METADATA_TOPIC_ID, 1, config, internal=True)
+        if self.read_only and not self._disk.exists(directory):
+            raise ConfigError("there is no log in this directory, so there is nothing to read")
+        self._open_partition(topic, 0, now, clean=clean, points=points)
+        for _header, batch in batches_of(self.partitions[METADATA_PARTITION]):
+            for record in decode_batch(batch):
+                assert record.value is not None
+                self.metadata.apply(record.value)
+        self._next_producer_id = self.metadata.producer_ids_end
+
+    def _open_partition(
+        self,
+        topic: Topic,
+        number: int,
+        now: Timestamp,
+        *,
+        clean: bool,
+        points: Mapping[TopicPartition, Offset],
+    ) -> None:
+        partition = TopicPartition(topic.name, number)
+        directory = str(partition)
+        try:
+            log = PartitionLog.open(
+                self._disk,
+                directory,
+                partition,
+                topic.config,
+                clean=clean,
+                recovery_point=points.get(partition, 0),
+                now=now,
+                read_only=self.read_only,
+            )
+        except FileNotFoundError:
+            if self.read_only:  # being made, or just removed, by the process that writes
+                return
+            self._create_partition(topic, number, now)
+            return
+        if log.topic_id != topic.topic_id:  # of a topic of the same name that was removed
+            self.discard([log])
+            self._create_partition(topic, number, now)
+            return
+        log.durable_reads = self._durable_reads
+        self.partitions[partition] = log
+
+    def _sweep(self) -> None:
+        """Remove what is left of removed topics."""
+        removed = {topic.name for topic in self.metadata.removed.values()}
+        for directory in self._disk.list(""):
+            name, _, number = directory.rpartition("-")
+            if name in removed and name not in self.metadata.topics and number.isdecimal():
+                self._disk.remove(directory)
+
+    def _create_internal_topics(self, now: Timestamp) -> None:
+        config = TopicConfig.parse(INTERNAL_CONFIG, topic="__")
+        self._create(
+            [
+                Topic(name, self._new_topic_id(), INTERNAL_PARTITIONS, config, internal=True)
+                for name in INTERNAL_TOPICS
+                if name not in self.metadata.topics
+            ],
+            now,
+        )
+
+    # -- changing what exists ------------------------------------------------------------------
+
+    def _create(self, topics: Iterable[Topic], now: Timestamp) -> None:
+        topics = list(topics)
+        if topics:
+            self._record(now, *map(metadata.topic_record, topics))
+        for topic in topics:
+            for number in range(topic.partitions):
+                self._create_partition(topic, number, now)
+
+    def _create_partition(self, topic: Topic, number: int, now: Timestamp) -> None:
+        partition = TopicPartition(topic.name, number)
+        directory = str(partition)
+        if any(name.endswith(".log") for name in self._disk.list(directory)):
+            raise LogError(
+                f"{directory} holds segments, but its partition.metadata is missing: "
+                "restore that file, or move the directory away to begin with an empty partition"
+            )
+        log = PartitionLog.create(
+            self._disk,
+            directory,
+            partition,
+            topic.topic_id,
+            topic.config,
+            leader_epoch=max(self.leader_epoch, 0),
+            now=now,
+        )
+        log.durable_reads = self._durable_reads
+        self.partitions[partition] = log
+
+    def _record(self, now: Timestamp, *values: bytes) -> None:
+        """Append to the metadata log, make it durable, then let it count."""
+        batch = encode_batch([NewRecord(None, value, now) for value in values])
+        log = self.partitions[METADATA_PARTITION]
+        log.append(batch, leader_epoch=max(self.leader_epoch, 0), now=now, trusted=True)
+        log.flush()
+        for value in values:
+            self.metadata.apply(value)

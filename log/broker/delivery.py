@@ -1,0 +1,54 @@
+"""What a reader gets of the batches that a partition's log gave out.
+
+Batches begin before the position asked for, when that lies inside one; control batches and aborted
+records take offsets but are nobody's data. All of that is left out here, batch by batch.
+"""
+
+from ..model import Fetched, Isolation, Offset, Record
+from ..records import batches_in, decode_batch
+from ..storage.partition_log import PartitionLog, ReadResult
+
+
+def end_for(log: PartitionLog, isolation: Isolation) -> Offset:
+    """Return the first offset that a reader of this isolation may not see yet."""
+    if isolation is Isolation.READ_COMMITTED:
+        return log.last_stable_offset
+    return log.high_watermark
+
+
+def fetch(
+    log: PartitionLog, offset: Offset, bytes_max: int, isolation: Isolation
+) -> tuple[Fetched, int]:
+    """Read what follows `offset`, at least one batch if there is any; also say how many bytes.
+
+    Raises:
+        OffsetOutOfRange: below the log's start or beyond its end.
+    """
+    result = log.read(offset, bytes_max, isolation)
+    committed = isolation is Isolation.READ_COMMITTED
+    end = result.last_stable_offset if committed else result.high_watermark
+    records: list[Record] = []
+    next_offset = offset
+    leader_epoch = log.leader_epoch
+    for header, batch in batches_in(result.data):
+        next_offset = header.next_offset
+        leader_epoch = header.leader_epoch
+        if header.is_control or (
+            result.aborted and _is_aborted(result, header.producer_id, header.base_offset)
+        ):
+            continue
+        decoded = decode_batch(batch)
+        if header.base_offset < offset:
+            decoded = [record for record in decoded if record.offset >= offset]
+        records.extend(decoded)
+    if not result.data:
+        next_offset = max(offset, end)  # compaction has left nothing up to here
+    return Fetched(log.partition, records, next_offset, end, leader_epoch), len(result.data)
+
+
+def _is_aborted(result: ReadResult, producer_id: int, base_offset: Offset) -> bool:
+    return any(
+        aborted.producer_id == producer_id
+        and aborted.first_offset <= base_offset < aborted.last_offset
+        for aborted in result.aborted
+    )

@@ -1,0 +1,185 @@
+"""Group offsets of the whole broker: which coordinator partition keeps a group, and how it is written.
+
+What one partition's records add up to is `coordinator/offsets.py`.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+
+from ..coordinator.encoding import coordinator_partition
+from ..coordinator.offsets import (
+    GroupOffsets,
+    OffsetEntry,
+    OffsetKey,
+    check_metadata,
+    decode_key,
+    decode_value,
+    encode_commit,
+    encode_removal,
+)
+from ..coordinator.transactions import Transaction
+from ..model import (
+    CommittedOffset,
+    Compression,
+    NewRecord,
+    Offset,
+    Timestamp,
+    TopicPartition,
+)
+from ..records import decode_batch, decode_marker
+from ..storage.partition_log import PartitionLog
+from .batching import encode_batches
+from .core import Broker
+from .metadata import GROUP_OFFSETS_TOPIC
+from .replay import batches_of
+from .steps import Steps
+
+
+class Groups:
+    """The committed offsets of all groups."""
+
+    def __init__(self, broker: Broker) -> None:
+        """Replay what the log says."""
+        self._broker = broker
+        count = broker.topic(GROUP_OFFSETS_TOPIC).partitions
+        self._states = [GroupOffsets() for _ in range(count)]
+        for number, state in enumerate(self._states):
+            log = broker.partitions.get(TopicPartition(GROUP_OFFSETS_TOPIC, number))
+            if log is not None:
+                _replay(log, state)
+
+    def groups(self) -> list[str]:
+        """Return the groups that have committed offsets, sorted."""
+        return sorted(group for state in self._states for group in state.groups())
+
+    def committed(
+        self, group: str, partitions: Iterable[TopicPartition] | None = None
+    ) -> dict[TopicPartition, CommittedOffset]:
+        """Return what a group has committed: of these partitions, or everything."""
+        return self._state_of(group).committed(group, partitions)
+
+    def partition_of(self, group: str) -> TopicPartition:
+        """Return the partition that keeps the group's offsets."""
+        number = coordinator_partition(group, len(self._states))
+        return TopicPartition(GROUP_OFFSETS_TOPIC, number)
+
+    def check(self, offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
+        """Refuse offsets of what doesn't exist, and metadata that is too large.
+
+        Raises:
+            UnknownTopic, RecordTooLarge.
+        """
+        for partition in offsets:
+            self._broker.partition(partition)
+        check_metadata(offsets)
+
+    def commit(
+        self, group: str, offsets: Mapping[TopicPartition, CommittedOffset], now: Timestamp
+    ) -> Steps[None]:
+        """Commit offsets outside any transaction. They count when they are durable."""
+        self.check(offsets)
+        records = [
+            encode_commit(OffsetKey(group, partition), committed, now)
+            for partition, committed in offsets.items()
+        ]
+        if not records:
+            return
+        log, base_offset = self._append(self.partition_of(group), records, now)
+        yield [log]
+        state = self._state_of(group)
+        for log_offset, (partition, committed) in enumerate(offsets.items(), base_offset):
+            state.apply(OffsetKey(group, partition), OffsetEntry(log_offset, committed))
+
+    def commit_in(
+        self,
+        transaction: Transaction,
+        group: str,
+        offsets: Mapping[TopicPartition, CommittedOffset],
+        now: Timestamp,
+    ) -> PartitionLog:
+        """Append offsets that count when the transaction is committed; return the log to be synced."""
+        records = [
+            encode_commit(OffsetKey(group, partition), committed, now)
+            for partition, committed in offsets.items()
+        ]
+        log, base_offset = self._append(self.partition_of(group), records, now, transaction)
+        state = self._state_of(group)
+        for log_offset, (partition, committed) in enumerate(offsets.items(), base_offset):
+            entry = OffsetEntry(log_offset, committed)
+            state.pend(transaction.producer_id, OffsetKey(group, partition), entry)
+        return log
+
+    def end_transaction(self, partition: TopicPartition, producer_id: int, *, commit: bool) -> None:
+        """Note that a transaction's marker stands in this partition."""
+        if partition.topic == GROUP_OFFSETS_TOPIC:
+            self._states[partition.partition].end_transaction(producer_id, commit=commit)
+
+    def forget_topics(self, names: Collection[str], now: Timestamp) -> Steps[None]:
+        """Remove all offsets in topics that exist no longer."""
+        touched = []
+        for number, state in enumerate(self._states):
+            keys = [key for name in names for key in state.of_topic(name)]
+            if keys:
+                partition = TopicPartition(GROUP_OFFSETS_TOPIC, number)
+                records = [encode_removal(key, now) for key in keys]
+                log, base_offset = self._append(partition, records, now)
+                touched.append(log)
+                for log_offset, key in enumerate(keys, base_offset):
+                    state.apply(key, OffsetEntry(log_offset, None))
+        if touched:
+            yield touched
+
+    def of_missing_topics(self) -> set[str]:
+        """Return topics that groups know, but that exist no longer."""
+        known = {topic for state in self._states for topic in state.topics()}
+        return known - self._broker.metadata.topics.keys()
+
+    def _state_of(self, group: str) -> GroupOffsets:
+        return self._states[self.partition_of(group).partition]
+
+    def _append(
+        self,
+        partition: TopicPartition,
+        records: list[NewRecord],
+        now: Timestamp,
+        transaction: Transaction | None = None,
+    ) -> tuple[PartitionLog, Offset]:
+        log = self._broker.partition(partition)
+        base_offset = log.log_end_offset
+        for batch in encode_batches(
+            records,
+            partition,
+            log.config,
+            producer_id=transaction.producer_id if transaction else -1,
+            producer_epoch=transaction.producer_epoch if transaction else -1,
+            base_sequence=_sequence_in(log, transaction) if transaction else -1,
+            transactional=transaction is not None,
+            compression=Compression.NONE,
+        ):
+            self._broker.append(partition, batch, now, trusted=True)
+        return log, base_offset
+
+
+def _sequence_in(log: PartitionLog, transaction: Transaction) -> int:
+    """Return the producer's next sequence number, which the coordinator itself counts here."""
+    entry = log.producers.get(transaction.producer_id)
+    if entry is None or entry.producer_epoch != transaction.producer_epoch:
+        return 0
+    return (entry.last_sequence + 1) % 2**31
+
+
+def _replay(log: PartitionLog, state: GroupOffsets) -> None:
+    for header, batch in batches_of(log):
+        if header.is_control:
+            marker = decode_marker(batch)
+            if marker is not None:
+                state.end_transaction(marker.producer_id, commit=marker.commit)
+            continue
+        for record in decode_batch(batch):
+            key = decode_key(record.key) if record.key is not None else None
+            if key is None:
+                continue
+            entry = OffsetEntry(record.offset, decode_value(record.value))
+            if header.is_transactional:
+                state.pend(header.producer_id, key, entry)
+            else:
+                state.apply(key, entry)
