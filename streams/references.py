@@ -145,25 +145,29 @@ class _Reader:
         value: object = _UNKNOWN
         module: object = _UNKNOWN
         before: list[Any] = [None, None]
-        for step, argument in _steps(code):
+        steps = list(_steps(code))
+        for (step, argument), (following, _) in zip(steps, [*steps[1:], _END], strict=True):
+            used: object = _UNKNOWN
             match _KINDS.get(step):
                 case "load":
-                    value = names.get(argument, _UNKNOWN)
-                    yield value
+                    used = value = names.get(argument, _UNKNOWN)
                 case "load global":
                     is_local = argument in names and step != "LOAD_GLOBAL"
                     value = names[argument] if is_local else self._globals.get(argument, _UNKNOWN)
-                    yield value
+                    used = value
                 case "attribute":
                     owner = module if step == "IMPORT_FROM" else value
                     value = _attribute(owner, argument)
-                    yield _Bound(value, owner)
+                    used = _Bound(value, owner)
                 case "import":
                     value = module = self._imported(argument, level=before[0], names=before[1])
                 case "store":
                     names[argument] = value
                 case None:
                     value = _UNKNOWN
+            # A class that is only asked for one attribute is not used as a whole.
+            if not (_KINDS.get(following) == "attribute" and issubclass(type(value), type)):
+                yield used
             if isinstance(argument, types.CodeType):
                 free = argument.co_freevars
                 yield from self._read(argument, {n: names[n] for n in free if n in names})
@@ -187,6 +191,8 @@ def _steps(code: types.CodeType) -> Iterator[tuple[str, Any]]:
         else:
             yield step.opname, step.argval
 
+
+_END: Final = ("", None)
 
 _DOUBLE: Final = {
     "LOAD_FAST_LOAD_FAST": ("LOAD_FAST", "LOAD_FAST"),
