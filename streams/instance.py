@@ -129,7 +129,6 @@ class Instance:
         """Wait until the agent has processed all it was given, or has ended."""
         await self._idle.wait()
 
-    @property
     def is_idle(self) -> bool:
         return self._idle.is_set()
 

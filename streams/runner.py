@@ -10,7 +10,7 @@ the same: forget what is not committed, and go on from what is.
 import math
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import anyio
@@ -18,11 +18,12 @@ import anyio.abc
 
 from ..log.interface import Reader, TransactionalProducer
 from ..log.model import CommittedOffset, Fetched, NewRecord, Offset, TopicPartition
+from .crew import AgentBroke, Crew
 from .flow import Bucket
 from .inputs import Undecodable
 from .instance import Instance
 from .policy import RetryAfter, SendToDeadLetter, StopIt, dead_letter_headers
-from .run import Run, empty_run
+from .run import Run
 from .task import RUN_SIZE_MAX, Task
 from .task_stores import TaskStores
 from .topic import Topic
@@ -40,14 +41,6 @@ DIRTY_MAX = 50_000
 
 PURGE_EVERY = 100_000
 """Offsets of a repartition topic that are consumed before they are deleted from the log."""
-
-
-class _AgentBroke(Exception):
-    """An agent raised; the task has to go back to its last commit."""
-
-    def __init__(self, instance: Instance) -> None:
-        super().__init__(instance.agent.name)
-        self.instance = instance
 
 
 class TaskRunner:
@@ -69,15 +62,13 @@ class TaskRunner:
         self._clock = engine.clock
         self._troubles = Troubles()
         self._committed: Mapping[TopicPartition, CommittedOffset] = {}
-        self._commit_at = 0
         self._commit_asked = False
-        self._stopping = False
         self._news = False
         self._poked = False
         self._wait: anyio.CancelScope | None = None
         self._last_run: Run | None = None
         self._purged: dict[TopicPartition, Offset] = {}
-        self._instances: dict[str, Instance] = {}
+        self._crew = Crew(self.task, engine.clock)
         self._buckets = {
             agent.name: Bucket(agent.flow.rate)
             for agent in subtopology.agents
@@ -92,7 +83,7 @@ class TaskRunner:
 
     def stop(self) -> None:
         """Ask to commit what is done and end."""
-        self._stopping = True
+        self._crew.pausing = True
         self._poke()
 
     def commit_soon(self) -> None:
@@ -103,10 +94,9 @@ class TaskRunner:
     @property
     def is_settled(self) -> bool:
         """Whether all that was fetched is processed and committed, but for what batches hold."""
-        instances = list(self._instances.values())
         return (
             self.ready.is_set()
-            and all(instance.is_idle for instance in instances)
+            and self._crew.at_rest()
             and all(source.position >= source.end_offset for source in self.task.inputs)
             and not self._news
         )
@@ -117,7 +107,7 @@ class TaskRunner:
 
     def held(self) -> int:
         """Return how many events batches hold that are not full yet."""
-        return sum(len(instance.held) for instance in self._instances.values())
+        return sum(len(instance.held) for instance in self._crew)
 
     # The life of a task.
 
@@ -135,12 +125,14 @@ class TaskRunner:
             await self._go_to_last_commit(await log.committed_offsets(self._group, self._sources()))
             await self.stores.open(self.task.meta.closed)
             async with anyio.create_task_group() as self._agents:
-                await self._start_agents()
+                await self._crew.start(self._agents)
                 self.ready.set()
-                self._commit_at = self._clock.now() + self.engine.commit_interval_ms
-                while not self._stopping:
+                self._crew.pause_at = self._clock.now() + self.engine.commit_interval_ms
+                while not self._crew.pausing:
                     await self._step_or_recover()
-                await self._commit()
+                # Should an agent fail on a last batch, that stays uncommitted, and comes again.
+                with suppress(AgentBroke):
+                    await self._commit()
                 self._agents.cancel_scope.cancel()
         finally:
             with anyio.CancelScope(shield=True):
@@ -150,18 +142,20 @@ class TaskRunner:
     async def _step_or_recover(self) -> None:
         try:
             await self._step()
-        except _AgentBroke as broken:
+        except AgentBroke as broken:
             await self._recover(broken.instance)
 
     async def _step(self) -> None:
-        await self._nudge_overdue()
+        if await self._crew.hand_out_overdue():
+            self._news = True
+            await self._derive()
         if self._is_commit_due():
             await self._commit()
         item = self.task.next_run(self._size_max)
         if item is None:
             await self._fetch()
         elif isinstance(item, Undecodable):
-            self._pass_undecodable(item)
+            await self._pass_undecodable(item)
         else:
             await self._process(item)
 
@@ -169,9 +163,7 @@ class TaskRunner:
 
     async def _fetch(self) -> None:
         """Wait for more records, or until a commit or a batch is due, or somebody asks."""
-        due = [instance.deadline for instance in self._instances.values()]
-        if self._news:
-            due.append(self._commit_at)
+        due = [self._crew.next_deadline(), self._crew.pause_at if self._news else None]
         now = self._clock.now()
         wait_ms = min((time - now for time in due if time is not None), default=math.inf)
         hungry = set(self.task.hungry())
@@ -199,7 +191,7 @@ class TaskRunner:
         if verdict is None:
             await self._throttle(len(run))
             for agent in self.task.subtopology.consumers(run.source):
-                await self._deliver(self._instances[agent.name], run)
+                await self._crew.deliver(self._crew[agent], run)
         else:
             await self._process_unit(run, verdict)
         self.task.complete(run)
@@ -213,17 +205,17 @@ class TaskRunner:
 
     async def _process_unit(self, run: Run, verdict: Verdict) -> None:
         """Deal with the events that an agent has failed on, apart from all others."""
-        for instance in self._instances.values():
-            await self._hand_out_held(instance)
+        for instance in self._crew:
+            await self._crew.hand_out_held(instance)
         await self._commit()
         for agent in self.task.subtopology.consumers(run.source):
-            instance = self._instances[agent.name]
+            instance = self._crew[agent]
             if agent is verdict.unit.agent and not isinstance(verdict.decision, RetryAfter):
                 for index in range(len(run)):
                     self._bury(run, index, verdict)
                 continue
-            await self._deliver(instance, run)
-            await self._hand_out_held(instance)
+            await self._crew.deliver(instance, run)
+            await self._crew.hand_out_held(instance)
 
     def _bury(self, run: Run, index: int, verdict: Verdict) -> None:
         """Send an event to the dead-letter topic, if that is the verdict."""
@@ -237,10 +229,11 @@ class TaskRunner:
         topic = self.engine.topic_named(decision.topic)
         self.task.outputs[topic].add_raw(record)
 
-    def _pass_undecodable(self, bad: Undecodable) -> None:
+    async def _pass_undecodable(self, bad: Undecodable) -> None:
         partition = bad.error.partition
         decision = exhausted(self.task.input_of(partition).topic.on_decode_error)
         if isinstance(decision, StopIt):
+            await self._commit()
             raise bad.error
         if isinstance(decision, SendToDeadLetter):
             record = bad.record
@@ -260,40 +253,17 @@ class TaskRunner:
         self.task.passed(bad, partition)
         self._news = True
 
-    async def _deliver(self, instance: Instance, run: Run) -> None:
-        """Let an agent process a run; if a commit falls due meanwhile, only a part of it."""
-        instance.give(run)
-        while not instance.is_idle:
-            if self._stopping or instance.barrier_wanted:
-                self._ask_to_pause(instance)
-                await instance.idle()
-                break
-            with self._clock.move_on_after(self._commit_at - self._clock.now()):
-                await instance.idle()
-            if not instance.is_idle:
-                self._ask_to_pause(instance)
-                await instance.idle()
-        if instance.failure is not None:
-            raise _AgentBroke(instance)
-
-    def _ask_to_pause(self, instance: Instance) -> None:
-        """Make an agent come back after the event, or the batch, that it is busy with."""
-        instance.barrier_wanted = True
-        if instance.batch is None and not instance.held and instance.run.records:
-            self.task.give_back(instance.run.cut(instance.index + 1))
-
     async def _derive(self) -> None:
         """Close windows, and let agents see what that gives rise to."""
         cause = self._last_run
         if cause is None or not self.task.subtopology.windowed:
             return
-        instances = self._instances.values()
-        runs = deque(self.task.derived_runs(self.task.watermark(instances), cause))
+        runs = deque(self.task.derived_runs(self.task.watermark(self._crew), cause))
         while runs:
             run = runs.popleft()
             for agent in self.task.subtopology.consumers(run.source):
-                await self._deliver_derived(self._instances[agent.name], run)
-            runs.extend(self.task.derived_runs(self.task.watermark(instances), run))
+                await self._deliver_derived(self._crew[agent], run)
+            runs.extend(self.task.derived_runs(self.task.watermark(self._crew), run))
 
     async def _deliver_derived(self, instance: Instance, run: Run) -> None:
         """Deliver windows one stretch after another, leaving out those that are given up."""
@@ -305,37 +275,18 @@ class TaskRunner:
             )
             rest = None if passed is None else run.cut(passed)
             if len(run):
-                await self._deliver(instance, run)
+                await self._crew.deliver(instance, run)
+                self._troubles.passed(run)
             if rest is None:
                 return
             verdict = self._troubles.verdict_on(rest, 0)
             assert verdict is not None
             self._bury(rest, 0, verdict)
+            self._troubles.passed(rest)
             following = rest.cut(1)
             if following is None:
                 return
             run = following
-
-    async def _nudge_overdue(self) -> None:
-        """Let agents hand out batches whose time has come, or that they paused for a commit."""
-        now = self._clock.now()
-        for instance in self._instances.values():
-            overdue = instance.deadline is not None and instance.deadline <= now
-            if overdue or (instance.barrier_wanted and instance.held):
-                instance.barrier_wanted = False
-                await self._nudge(instance)
-        await self._derive()
-
-    async def _hand_out_held(self, instance: Instance) -> None:
-        """Make an agent finish what it holds for a batch, full or not."""
-        while instance.held:
-            instance.deadline = self._clock.now()
-            instance.barrier_wanted = False
-            await self._nudge(instance)
-
-    async def _nudge(self, instance: Instance) -> None:
-        self._news = True
-        await self._deliver(instance, empty_run(instance.agent.source))
 
     async def _throttle(self, events: int) -> None:
         """Wait until the rates of the task's agents allow so many events."""
@@ -348,9 +299,9 @@ class TaskRunner:
         """Wait, but commit on time meanwhile, and not beyond a stop."""
         self.waits_for_time = True
         until = self._clock.now() + wait_ms
-        while not self._stopping and (left := until - self._clock.now()) > 0:
+        while not self._crew.pausing and (left := until - self._clock.now()) > 0:
             if self._news:
-                left = min(left, self._commit_at - self._clock.now())
+                left = min(left, self._crew.pause_at - self._clock.now())
             with self._waiting(left):
                 await anyio.sleep_forever()
             if self._is_commit_due():
@@ -362,7 +313,7 @@ class TaskRunner:
     def _is_commit_due(self) -> bool:
         return (
             self._commit_asked
-            or self._clock.now() >= self._commit_at
+            or self._clock.now() >= self._crew.pause_at
             or self.stores.dirty_count >= DIRTY_MAX
             or self.task.outputs.count() >= OUTPUTS_MAX
         )
@@ -370,12 +321,11 @@ class TaskRunner:
     async def _commit(self) -> None:
         """Make all that is processed durable, as one transaction; then apply it to the store."""
         self._commit_asked = False
-        self._commit_at = self._clock.now() + self.engine.commit_interval_ms
-        instances = list(self._instances.values())
-        for instance in instances:
+        self._crew.pause_at = self._clock.now() + self.engine.commit_interval_ms
+        for instance in self._crew:
             if not isinstance(instance.agent.source, Topic):
-                await self._hand_out_held(instance)
-        progress = self.task.progress(instances)
+                await self._crew.hand_out_held(instance)
+        progress = self.task.progress(self._crew)
         changes = self.stores.drain(self._clock.now())
         records = self.task.outputs.take()
         self._news = False
@@ -389,31 +339,25 @@ class TaskRunner:
             self.stores.apply(appended)
         self._committed = dict(progress.offsets)
         self.task.meta = progress.meta
-        self._troubles.derived.clear()
-        self._note_commit()
+        self._troubles.committed()
+        self._crew.paused()
+        self.engine.metrics.committed(self.task)
         await self.stores.flush_if_due()
         await self._purge_repartitioned()
-
-    def _note_commit(self) -> None:
-        for instance in self._instances.values():
-            if not instance.held:
-                instance.barrier_wanted = False
-        self.engine.metrics.committed(self.task)
 
     async def _recover(self, broken: Instance) -> None:
         """Go back to the last commit, and decide what becomes of the event that failed."""
         verdict = self._troubles.failed(broken, self._clock.now(), self.engine.random())
         if isinstance(verdict.decision, StopIt):
             raise broken.failed() from broken.failure
-        for instance in self._instances.values():
-            await instance.stop()
-        self._instances = {}
+        await self._crew.stop()
         self._news = False
+        self._troubles.rolled_back()
         self.stores.rollback()
         await self._go_to_last_commit(self._committed)
         if isinstance(verdict.decision, RetryAfter):
             await self._pause_for(verdict.decision.seconds * 1000)
-        await self._start_agents()
+        await self._crew.start(self._agents)
 
     async def _go_to_last_commit(self, committed: Mapping[TopicPartition, CommittedOffset]) -> None:
         log = self.engine.log
@@ -424,18 +368,6 @@ class TaskRunner:
             committed, await log.start_offsets(sources), await log.end_offsets(sources)
         )
         self._reader.assign(self.task.fetch_positions())
-
-    async def _start_agents(self) -> None:
-        self._instances = {
-            agent.name: Instance(agent, self.task, self._clock)
-            for agent in self.task.subtopology.agents
-        }
-        for instance in self._instances.values():
-            self._agents.start_soon(instance.work)
-        for instance in self._instances.values():
-            await instance.idle()
-            if instance.failure is not None:
-                raise instance.failed() from instance.failure
 
     async def _purge_repartitioned(self) -> None:
         """Delete what was consumed of the task's repartition topics."""

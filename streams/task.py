@@ -6,13 +6,14 @@ events in **runs**, and a run ends where the order of things could otherwise dep
 
 - where another source has an event with a lower timestamp;
 - behind the event that closes a window, if agents follow closed windows;
-- behind every event, if several agents consume the same source and share tables.
+- behind every event, if several agents consume the same source and share tables, or if some follow
+  every update of a table.
 
 Running the agents is the runner's business (`runner.py`), as is every await.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -86,13 +87,13 @@ class Task:
         self.stream_time: Timestamp = BEGINNING
         self.meta = Meta()
         self._by_partition = {source.partition: source for source in self.inputs}
-        self._one_by_one = any(
-            len(subtopology.consumers(source)) > 1 for source in subtopology.sources
-        )
         self._windowed = subtopology.windowed
         sources = {agent.source for agent in subtopology.agents}
         self._followed = {source for source in sources if isinstance(source, Derived)}
         self.follows_updates = any(source.kind == "updates" for source in self._followed)
+        self._one_by_one = self.follows_updates or any(
+            len(subtopology.consumers(source)) > 1 for source in subtopology.sources
+        )
         self._closing = [table for table in self._windowed if table.closed in self._followed]
         self._updates: list[tuple[WindowedTable[Any, Any], Window[Any, Any], Run, int]] = []
         self._last_late: dict[WindowedTable[Any, Any], tuple[TopicPartition, Offset]] = {}
@@ -264,8 +265,9 @@ class Task:
         ]
         return min(times, default=self.stream_time)
 
-    def progress(self, instances: Sequence["Instance"]) -> Progress:
+    def progress(self, instances: Iterable["Instance"]) -> Progress:
         """Return how far the task is: everything before is processed, nothing after."""
+        instances = list(instances)
         offsets = {source.partition: source.position for source in self.inputs}
         for instance in instances:
             for run, index in _unfinished(instance):

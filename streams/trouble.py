@@ -25,8 +25,9 @@ from .policy import (
 from .run import Run
 from .topic import Topic
 
-DerivedEvent = tuple[str, int, bytes]
-"""A window as it appears in a derived stream: the stream's name, its start, and its encoded key."""
+DerivedEvent = tuple[str, int, bytes, Offset]
+"""A window in a derived stream: the stream's name, the window's start, its encoded key, and the
+offset of the event that caused it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class Troubles:
 
     main: Verdict | None = None
     derived: dict[DerivedEvent, Verdict] = field(default_factory=dict)
+    _passed: list[DerivedEvent] = field(default_factory=list)
 
     def failed(self, instance: Instance, now: int, draw: float) -> Verdict:
         """Note a failure and decide by the agent's policy, or the topic's if it did not decode."""
@@ -99,6 +101,21 @@ class Troubles:
         """Return what was decided about one event of a derived run, if anything."""
         return self.derived.get(_derived_event(run, index)) if self.derived else None
 
+    def passed(self, run: Run) -> None:
+        """Note that the first event of a derived run, or all of it, is dealt with."""
+        if self.derived:
+            self._passed += [_derived_event(run, index) for index in range(len(run))]
+
+    def committed(self) -> None:
+        """Forget the derived events that were dealt with: they do not come again."""
+        for event in self._passed:
+            self.derived.pop(event, None)
+        self._passed.clear()
+
+    def rolled_back(self) -> None:
+        """Keep all verdicts: what they are about comes again."""
+        self._passed.clear()
+
 
 def exhausted(policy: Policy) -> Decision:
     """Return what a policy says once no retry is left, for what can't come out differently."""
@@ -140,4 +157,5 @@ def unit_of(instance: Instance) -> Unit:
 def _derived_event(run: Run, index: int) -> DerivedEvent:
     source: Any = run.source
     window = run.values[index]
-    return (source.name, window.start, source.table.key_codec.encode(window.key))
+    key = source.table.key_codec.encode(window.key)
+    return (source.name, window.start, key, run.offset(index))
