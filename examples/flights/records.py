@@ -1,6 +1,6 @@
 """What travels through the pipeline: one class for each kind of record."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import millpond as mp
 
@@ -16,11 +16,8 @@ class Flight(mp.Record, frozen=True):
     scheduled: datetime
     delay: int | None
     """Minutes between schedule and departure; negative when it left early."""
-
-    @property
-    def at(self) -> datetime:
-        """When it happened: the departure, or for a cancelled flight the planned one."""
-        return self.scheduled + timedelta(minutes=self.delay or 0)
+    at: datetime
+    """When it happened: the departure, or for a cancelled flight the planned one."""
 
 
 class Carrier(mp.Record, frozen=True):

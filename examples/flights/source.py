@@ -13,15 +13,17 @@ import csv
 import io
 import zipfile
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from importlib.util import find_spec
 from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 
 from .records import Carrier, Flight, Plane
 
 FLIGHTS_IN_ALL = 336_776
+COLUMNS = ["carrier", "flight", "tailnum", "origin", "dest", "time_hour", "minute", "dep_delay"]
 
 
 class DataMissing(SystemExit):
@@ -32,18 +34,22 @@ def flights(rows: int | None = None) -> Iterator[Flight]:
     """Yield the flights of the year, or the first `rows` of them, always in the same order."""
     with zipfile.ZipFile(data_file("flights.csv.zip")) as archive:
         header, *lines = archive.read("flights.csv").decode().splitlines()
-    names = header.split(",")
     lines.sort(key=lambda line: int(line.split(",", 2)[1]))  # by month; sorting is stable
-    for values in islice(csv.reader(lines), rows):
-        row = dict(zip(names, values, strict=True))
+    names = header.split(",")
+    columns = itemgetter(*map(names.index, COLUMNS))
+    for carrier, number, tail, origin, destination, time_hour, minute, delay in map(
+        columns, islice(csv.reader(lines), rows)
+    ):
+        scheduled = hour(time_hour) + minutes(minute)
         yield Flight(
-            carrier=row["carrier"],
-            number=int(row["flight"]),
-            tail=known(row["tailnum"]),
-            origin=row["origin"],
-            destination=row["dest"],
-            scheduled=hour(row["time_hour"]).replace(minute=int(row["minute"])),
-            delay=None if row["dep_delay"] == "NA" else int(row["dep_delay"]),
+            carrier=carrier,
+            number=int(number),
+            tail=known(tail),
+            origin=origin,
+            destination=destination,
+            scheduled=scheduled,
+            delay=None if delay == "NA" else int(delay),
+            at=scheduled if delay == "NA" else scheduled + minutes(delay),
         )
 
 
@@ -82,3 +88,9 @@ def known(text: str) -> str | None:
 def hour(text: str) -> datetime:
     """Parse 2013-01-01T10:00:00Z; there are 8,760 of them, and 336,776 rows."""
     return datetime.fromisoformat(text)
+
+
+@cache
+def minutes(text: str) -> timedelta:
+    """Parse a number of minutes."""
+    return timedelta(minutes=int(text))
