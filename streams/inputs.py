@@ -152,10 +152,15 @@ class Input:
             return head.record.timestamp
         return head.timestamps[head.cursor]
 
-    def take(self, size_max: int, timestamp_max: Timestamp | None) -> Slice | Undecodable:
-        """Hand out the next events: at most `size_max`, and none beyond a later `timestamp_max`.
+    def take(
+        self, size_max: int, *, not_beyond: Timestamp | None, up_to: Timestamp | None
+    ) -> Slice | Undecodable:
+        """Hand out the next events, at least one. An undecodable record comes alone.
 
-        At least one event is handed out. An undecodable record comes alone.
+        Args:
+            size_max: at most so many.
+            not_beyond: stop in front of the first event (but one) that is later than this.
+            up_to: stop behind the first event that has reached this time.
         """
         head = self._blocks[0]
         if isinstance(head, Undecodable):
@@ -163,10 +168,11 @@ class Input:
             return head
         start = head.cursor
         stop = min(start + size_max, len(head.values))
-        if timestamp_max is not None:
-            stop = next(
-                (i for i in range(start + 1, stop) if head.timestamps[i] > timestamp_max), stop
-            )
+        times = head.timestamps
+        if not_beyond is not None:
+            stop = next((i for i in range(start + 1, stop) if times[i] > not_beyond), stop)
+        if up_to is not None:
+            stop = next((i + 1 for i in range(start, stop) if times[i] >= up_to), stop)
         head.cursor = stop
         return Slice(
             head.records[start:stop],

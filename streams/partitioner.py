@@ -22,16 +22,21 @@ _SEED: Final = 0x9747B28C
 _MASK: Final = 0xFFFFFFFF
 
 
+_WORDS: Final = tuple(struct.Struct(f"<{words}I") for words in range(33))
+"""For keys of up to 131 bytes: making the format would cost as much as hashing two words."""
+
+
 def murmur2(data: bytes) -> int:
     """Return the unsigned 32-bit hash of Austin Appleby's MurmurHash2, with Kafka's seed."""
     length = len(data)
+    count = length >> 2
+    words = _WORDS[count] if count < len(_WORDS) else struct.Struct(f"<{count}I")
     hashed = _SEED ^ length
-    whole = length & ~3
-    for word in struct.unpack_from(f"<{length >> 2}I", data):
+    for word in words.unpack_from(data):
         word = word * _M & _MASK
         hashed = (hashed * _M ^ (word ^ word >> 24) * _M) & _MASK
-    if whole != length:
-        hashed = (hashed ^ int.from_bytes(data[whole:], "little")) * _M & _MASK
+    if length & 3:
+        hashed = (hashed ^ int.from_bytes(data[count << 2 :], "little")) * _M & _MASK
     hashed = (hashed ^ hashed >> 13) * _M & _MASK
     return hashed ^ hashed >> 15
 

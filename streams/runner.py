@@ -281,9 +281,9 @@ class TaskRunner:
                 return
             verdict = self._troubles.verdict_on(rest, 0)
             assert verdict is not None
+            following = rest.cut(1)
             self._bury(rest, 0, verdict)
             self._troubles.passed(rest)
-            following = rest.cut(1)
             if following is None:
                 return
             run = following

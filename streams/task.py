@@ -12,7 +12,6 @@ events in **runs**, and a run ends where the order of things could otherwise dep
 Running the agents is the runner's business (`runner.py`), as is every await.
 """
 
-from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
@@ -143,17 +142,18 @@ class Task:
         ready = [source for source in self.inputs if not source.is_empty]
         if not ready or any(source.is_empty and source.lag for source in self.inputs):
             return None
-        timestamp_max = None
+        not_beyond = None
         if len(ready) > 1:
             ready.sort(key=Input.head_timestamp)
-            timestamp_max = ready[1].head_timestamp()
+            not_beyond = ready[1].head_timestamp()
+        closes_at = [_next_close(table.windows, self.stream_time) for table in self._closing]
         if self._one_by_one:
             size_max = 1
         source = ready[0]
-        taken = source.take(size_max, timestamp_max)
+        taken = source.take(size_max, not_beyond=not_beyond, up_to=min(closes_at, default=None))
         if isinstance(taken, Undecodable):
             return taken
-        run = Run(
+        return Run(
             source=source.topic,
             partition=source.partition,
             records=taken.records,
@@ -163,17 +163,6 @@ class Task:
             stream_time_before=self.stream_time,
             next_offset=taken.next_offset,
         )
-        if self._closing:
-            self.give_back(run.cut(self._closing_event(run) + 1))
-        return run
-
-    def _closing_event(self, run: Run) -> int:
-        """Return the index of the first event that closes a window which agents follow."""
-        first = len(run)
-        for table in self._closing:
-            closes_at = _next_close(table.windows, self.stream_time)
-            first = min(first, bisect_left(run.stream_times, closes_at))
-        return first
 
     def give_back(self, rest: Run | None) -> None:
         """Take back the end of the run that was given out last."""

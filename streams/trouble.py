@@ -102,7 +102,7 @@ class Troubles:
         return self.derived.get(_derived_event(run, index)) if self.derived else None
 
     def passed(self, run: Run) -> None:
-        """Note that the first event of a derived run, or all of it, is dealt with."""
+        """Note that the events of a derived run are dealt with."""
         if self.derived:
             self._passed += [_derived_event(run, index) for index in range(len(run))]
 
