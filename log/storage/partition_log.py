@@ -300,9 +300,9 @@ class PartitionLog:
     ) -> bool:
         """Say whether a batch must go to a new segment (Kafka's rules for `segment.*`)."""
         active = self._active
-        if not active.file.size:
+        if not active.size:
             return False
-        if active.file.size + size > self.config.segment_bytes:
+        if active.size + size > self.config.segment_bytes:
             return True
         if last_offset - active.base_offset > RELATIVE_OFFSET_MAX:
             return True

@@ -145,6 +145,9 @@ class _Opening:
         self._replay(self.snapshot_offset, base)
         self.log_end_offset = base
         for at, segment in enumerate(scanned):
+            if self._is_cut_off(segment):
+                self._cut(scanned[at - 1], scanned[at - 1].size, scanned[at:])
+                break
             damage = self._scan_segment(segment)
             if damage is not None:
                 if self.log_end_offset < recovery_point:
@@ -164,14 +167,16 @@ class _Opening:
             segment.file.sync()
             self._save_scanned(segment)
 
+    def _is_cut_off(self, segment: Segment) -> bool:
+        """Say whether batches are missing between the log so far and this segment."""
+        gap = segment.base_offset - self.log_end_offset
+        return gap < 0 or (gap > 0 and not self.compacted)
+
     def _scan_segment(self, segment: Segment) -> _Damage | None:
         """Check and note a segment's batches; return the first that is damaged."""
         segment.begin_indexes()
         segment.created = self.now
-        if segment.base_offset != self.log_end_offset:
-            if not self.compacted or segment.base_offset < self.log_end_offset:
-                return _Damage(0, f"offset {self.log_end_offset}", segment.base_offset)
-            self.log_end_offset = segment.base_offset
+        self.log_end_offset = max(self.log_end_offset, segment.base_offset)
         interval = self.config.index_interval_bytes
         position = 0
         for position, header, batch in segment.headers():
