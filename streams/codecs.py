@@ -255,7 +255,8 @@ def _checked_encode(
     usual = classes[0]
     name = show_type(wanted)
     # JSON has no NaN or infinity, and msgspec writes null in its place: what nobody could read
-    # back. Looking for "null" costs 30 ns, and only where it is found we look closer.
+    # back. Looking for "null" costs 0.1 µs, and only where it is found we look closer. `find`,
+    # because `in` takes twice as long: it first asks whether it was given a number.
     has_float = any(isinstance(part, shape.FloatType) for part in walk(info))
 
     def encode(value: Any) -> bytes:
@@ -265,7 +266,7 @@ def _checked_encode(
             data = encode_json(value)
         except TypeError as error:
             raise TypeError(f"{what}: {show_value(value)} can't be encoded: {error}") from error
-        if has_float and b"null" in data:
+        if has_float and data.find(b"null") >= 0:
             _refuse_nan(value, data)
         return data
 
