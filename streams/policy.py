@@ -163,15 +163,19 @@ def decide(policy: Policy, attempt: int, draw: float) -> Decision:
             return SendToDeadLetter(topic)
 
 
+def last_resort(policy: Policy) -> Stop | Skip | DeadLetter:
+    """Return what a policy comes to when no retry is left, or when none could help."""
+    while isinstance(policy, Retry):
+        policy = policy.otherwise
+    return policy
+
+
 def dead_letters(policies: Iterable[Policy]) -> list[str | Named]:
     """Return the dead-letter topics that these policies may send to: they must exist at start."""
     topics: list[str | Named] = []
-    for policy in policies:
-        last = policy
-        while isinstance(last, Retry):
-            last = last.otherwise
-        if isinstance(last, DeadLetter) and last.topic not in topics:
-            topics.append(last.topic)
+    for policy in map(last_resort, policies):
+        if isinstance(policy, DeadLetter) and policy.topic not in topics:
+            topics.append(policy.topic)
     return topics
 
 

@@ -21,6 +21,7 @@ from millpond.streams.policy import (
     dead_letter_headers,
     dead_letters,
     decide,
+    last_resort,
 )
 
 
@@ -122,6 +123,12 @@ def test_policies_tell_which_dead_letter_topics_must_exist() -> None:
     ]
     assert dead_letters(policies) == ["a", topic]
     assert DeadLetter(topic).topic_name == "b"
+
+
+def test_last_resort_is_what_follows_all_retries() -> None:
+    assert last_resort(Skip()) == Skip()
+    assert last_resort(Retry(10**9)) == Stop()
+    assert last_resort(Retry(1).then(Retry(2)).then(DeadLetter("dlq"))) == DeadLetter("dlq")
 
 
 def test_dead_letter_tells_where_and_why() -> None:
