@@ -358,6 +358,7 @@ class EmbeddedLog:
                 await clean_partitions(
                     self.broker, self._flusher, self.now, self._wakeups.wake, self._removing
                 )
+                self.transactions.complete_marked(self.now())
                 await self.run(self.transactions.abort_overdue(self.now()))
                 self.broker.checkpoint()
             except DiskFailed as error:

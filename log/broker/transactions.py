@@ -1,8 +1,11 @@
 """Transactions of the whole broker: the coordinator's decisions, carried out in the right order.
 
 Who may do what is decided in `coordinator/transactions.py`; here records and markers are written.
-One rule bears everything: a decision is durable before its first marker is written. Markers need no
-sync, for a lost one is written again from the decision (`settle`).
+Two rules bear everything. A decision is durable before its first marker is written; so a marker needs
+no sync of its own, for a lost one is written again from the decision (`settle`). And a decision is
+the last word on its id until its markers are durable: neither *Complete* nor a later state of the id
+is written before, for then a lost marker would be taken for an abort. In practice the syncs of the
+next transaction cover the markers of the one before.
 
 `commit` takes a whole transaction in one call, so *Ongoing* is kept in memory only. If a crash leaves
 such a transaction open in some partition, no decision is found for it, and `settle` aborts it.
@@ -14,7 +17,7 @@ from typing import NamedTuple
 from ..coordinator.encoding import coordinator_partition
 from ..coordinator.transaction_records import decode_transaction, encode_transaction
 from ..coordinator.transactions import Status, Transaction, TransactionCoordinator
-from ..model import Appended, CommittedOffset, Timestamp, TopicPartition
+from ..model import Appended, CommittedOffset, Offset, Timestamp, TopicPartition
 from ..records import decode_batch, encode_batch
 from ..storage.partition_log import PartitionLog
 from .core import Broker
@@ -40,6 +43,9 @@ class Transactions:
         self._groups = groups
         count = broker.topic(TRANSACTIONS_TOPIC).partitions
         self._coordinators = [TransactionCoordinator(broker.new_producer_id) for _ in range(count)]
+        self._homes: dict[str, TopicPartition] = {}
+        # By transactional id: where markers of its last transaction end, unless known to be durable.
+        self._markers: dict[str, list[tuple[PartitionLog, Offset]]] = {}
         for number, coordinator in enumerate(self._coordinators):
             log = broker.partitions.get(TopicPartition(TRANSACTIONS_TOPIC, number))
             for header, batch in batches_of(log) if log is not None else ():
@@ -55,6 +61,7 @@ class Transactions:
         """
         log, coordinator = self._coordinator_of(transactional_id)
         while True:
+            yield self._lacking_sync(transactional_id)
             transaction = coordinator.init(transactional_id, timeout_ms=timeout_ms, now=now)
             self._write(transaction, now)
             yield [log]
@@ -92,7 +99,7 @@ class Transactions:
         appended, touched = self._append(batches, now)
         if offsets:
             touched.append(self._groups.commit_in(owner, group, offsets, now))
-        yield touched
+        yield touched + self._lacking_sync(owner.transactional_id)
         decided = coordinator.end(*identity, commit=True, now=now)
         self._write(decided, now)
         yield [decision_log]
@@ -103,10 +110,25 @@ class Transactions:
         assert completed is not None
         return Committed(appended, completed)
 
+    def complete_marked(self, now: Timestamp) -> None:
+        """Write *Complete* for the transactions whose markers have become durable."""
+        for transactional_id in list(self._markers):
+            _log, coordinator = self._coordinator_of(transactional_id)
+            transaction = coordinator.get(transactional_id)
+            if not self._lacking_sync(transactional_id) and transaction is not None:
+                del self._markers[transactional_id]
+                if transaction.status in (Status.COMPLETE_COMMIT, Status.COMPLETE_ABORT):
+                    self._append_state(transaction, now)
+
     def abort_overdue(self, now: Timestamp) -> Steps[None]:
         """Abort transactions that are open beyond their timeout, and forget abandoned ids."""
         overdue = [abort for one in self._coordinators for abort in one.overdue(now)]
-        abandoned = [dead for one in self._coordinators for dead in one.abandoned(now)]
+        abandoned = [
+            dead
+            for one in self._coordinators
+            for dead in one.abandoned(now)
+            if dead.transactional_id not in self._markers
+        ]
         for transaction in overdue + abandoned:
             self._write(transaction, now)
         if overdue:
@@ -124,8 +146,9 @@ class Transactions:
         for coordinator in self._coordinators:
             for transaction in coordinator.prepared():
                 missing = [p for p in transaction.partitions if self._lacks_marker(p, transaction)]
-                written += self._write_markers(transaction, missing, now)
-                self._write(coordinator.complete(transaction.transactional_id, now=now), now)
+                marked = self._write_markers(transaction, missing, now)
+                self._completed(transaction, marked, now)
+                written += marked
         ongoing = {one.producer_id for known in self._coordinators for one in known.ongoing()}
         for partition, log in self._broker.partitions.items():
             for producer in list(log.producers):
@@ -151,9 +174,17 @@ class Transactions:
         A marker is visible at once, except behind data of others that is not yet durable.
         """
         written = self._write_markers(transaction, transaction.partitions, now)
-        _log, coordinator = self._coordinator_of(transaction.transactional_id)
-        self._write(coordinator.complete(transaction.transactional_id, now=now), now)
+        self._completed(transaction, written, now)
         return [log for log in written if log.high_watermark < log.log_end_offset]
+
+    def _completed(
+        self, transaction: Transaction, marked: list[PartitionLog], now: Timestamp
+    ) -> None:
+        """Let a transaction count as complete, and remember which markers are not durable yet."""
+        _log, coordinator = self._coordinator_of(transaction.transactional_id)
+        coordinator.put(coordinator.complete(transaction.transactional_id, now=now))
+        ends = [(log, log.log_end_offset) for log in marked]
+        self._markers[transaction.transactional_id] = ends
 
     def _write_markers(
         self, transaction: Transaction, partitions: Iterable[TopicPartition], now: Timestamp
@@ -201,17 +232,33 @@ class Transactions:
             and producer.producer_epoch <= transaction.producer_epoch
         )
 
+    def _lacking_sync(self, transactional_id: str) -> list[PartitionLog]:
+        """Return the logs in which markers of the id's last transaction are not durable yet."""
+        ends = self._markers.get(transactional_id, ())
+        known = self._broker.partitions
+        return [
+            log
+            for log, end in ends
+            if log.flushed_offset < end and known.get(log.partition) is log
+        ]
+
     def _write(self, transaction: Transaction, now: Timestamp) -> None:
         """Append a transaction's new state to its coordinator's log, and let it count."""
         _log, coordinator = self._coordinator_of(transaction.transactional_id)
+        self._append_state(transaction, now)
+        coordinator.put(transaction)
+
+    def _append_state(self, transaction: Transaction, now: Timestamp) -> None:
         batch = encode_batch([encode_transaction(transaction)])
         partition = self._partition_of(transaction.transactional_id)
         self._broker.append(partition, batch, now, trusted=True)
-        coordinator.put(transaction)
 
     def _partition_of(self, transactional_id: str) -> TopicPartition:
-        number = coordinator_partition(transactional_id, len(self._coordinators))
-        return TopicPartition(TRANSACTIONS_TOPIC, number)
+        home = self._homes.get(transactional_id)
+        if home is None:
+            number = coordinator_partition(transactional_id, len(self._coordinators))
+            home = self._homes[transactional_id] = TopicPartition(TRANSACTIONS_TOPIC, number)
+        return home
 
     def _coordinator_of(self, transactional_id: str) -> tuple[PartitionLog, TransactionCoordinator]:
         partition = self._partition_of(transactional_id)
