@@ -328,15 +328,16 @@ class TaskRunner:
         progress = self.task.progress(self._crew)
         changes = self.stores.drain(self._clock.now())
         records = self.task.outputs.take()
-        self._news = False
         if progress.offsets == self._committed and not changes and not records:
             self.stores.rollback()
+            self._news = False
             return
         with anyio.CancelScope(shield=True):
             appended = await self._producer.commit(
                 {**records, **changes}, group=self._group, offsets=progress.offsets
             )
             self.stores.apply(appended)
+        self._news = False  # Not before: what is being committed is not settled yet.
         self._committed = dict(progress.offsets)
         self.task.meta = progress.meta
         self._troubles.committed()
