@@ -164,7 +164,8 @@ def _write_bytes(out: bytearray, content: bytes | None) -> None:
 
 def _decode_record(data: bytes, start: int, header: BatchHeader) -> tuple[PlainRecord, int]:
     length, body = read_varint(data, start)
-    _attributes, position = data[body], body + 1
+    # One byte without meaning so far; read as the extension does, which is the same below 128.
+    _attributes, position = read_varint(data, body)
     timestamp_delta, position = read_varint(data, position)
     offset_delta, position = read_varint(data, position)
     key, position = _read_bytes(data, position)
