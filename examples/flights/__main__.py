@@ -68,7 +68,7 @@ async def demo(pipeline: Pipeline, rows: int, console: Console) -> None:
             async with anyio.create_task_group() as watching:
                 watching.start_soon(watch.run)
                 await ingest(pipeline, source.flights(rows), on_progress=watch.in_log)
-                await pipeline.app.running.settle()
+                await pipeline.finished()
                 watching.cancel_scope.cancel()
             watch.look()
             results = await report.gather(pipeline, watch.lag[-1][0], watch.caught_up, watch.lag)

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import anyio
 import millpond as mp
 
 from .database import Database
@@ -51,6 +52,14 @@ class Pipeline:
     def database(self) -> Path:
         """Where the worst delays are stored."""
         return self.data / "worst.sqlite"
+
+    async def finished(self) -> None:
+        """Return once every flight in the log is through, the slow database included."""
+        engine = self.app.running
+        await engine.settle()
+        while any(runner.held() for runner in engine.runners):  # a batch waits to be filled
+            await anyio.sleep(0.02)
+            await engine.settle()
 
 
 def make_pipeline(

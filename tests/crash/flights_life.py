@@ -4,9 +4,9 @@ Lives are forked from a server that has imported this module, so that a life beg
 """
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import anyio
@@ -40,15 +40,15 @@ class World:
         )
 
 
-def live(world: World, note: Callable[[bytes], object]) -> None:
-    """Go on where the last life ended, until everything is done. `note` tells how far it got."""
+def live(world: World, notes: Connection) -> None:
+    """Go on where the last life ended, until everything is done; note how far it is."""
 
     async def run() -> None:
         pipeline = world.pipeline()
-        async with pipeline.app.run() as engine:
-            note(UP)
-            await ingest(pipeline, FLIGHTS, flush_every=100)
-            note(INGESTED)
-            await engine.settle()
+        async with pipeline.app.run():
+            notes.send_bytes(UP)
+            await ingest(pipeline, FLIGHTS, flush_every=200)
+            notes.send_bytes(INGESTED)
+            await pipeline.finished()
 
     anyio.run(run)

@@ -21,12 +21,12 @@ from millpond.tests.scenario.flights_outputs import Written, assert_exactly, rea
 from millpond.tests.twins import flights as twin
 
 STARTING = b"s"
-KILLS_PER_WORLD = 25
+KILLS_PER_WORLD = 20
 PATIENCE_S = 60
 
 
 def test_killed_fifty_times_and_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
-    kill_until_enough(tmp_path, seed=2013, kills=50, delay_max_s=0.4)
+    kill_until_enough(tmp_path, seed=2013, kills=50, delay_max_s=0.3)
 
 
 @pytest.mark.long
@@ -46,7 +46,7 @@ def kill_until_enough(tmp_path: Path, seed: int, kills: int, delay_max_s: float)
         for moment in lives(world, rng, min(KILLS_PER_WORLD, kills - killed.total()), delay_max_s):
             killed[moment] += 1
         assert_exactly(anyio.run(outputs_of, world), expected(partitions))
-    assert len(killed) == 3, f"kills hit only {killed}: the test does not test what it says"
+    assert killed[UP] + killed[INGESTED] >= kills // 4, f"hardly a kill hit work: {killed}"
 
 
 def lives(world: World, rng: random.Random, kills: int, delay_max_s: float) -> Iterator[bytes]:
@@ -67,7 +67,7 @@ def live_a_while(world: World, count_from_up: bool, seconds: float) -> bytes | N
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([live.__module__])
     notes, theirs = context.Pipe(duplex=False)
-    life = context.Process(target=begin, args=(world, theirs), daemon=True)
+    life = context.Process(target=live, args=(world, theirs), daemon=True)
     life.start()
     theirs.close()
     if count_from_up:
@@ -79,10 +79,6 @@ def live_a_while(world: World, count_from_up: bool, seconds: float) -> bytes | N
         return last_note(notes)
     assert life.exitcode == 0, f"it failed by itself, after {last_note(notes)!r}"
     return None
-
-
-def begin(world: World, notes: Connection) -> None:
-    live(world, notes.send_bytes)
 
 
 def last_note(notes: Connection) -> bytes:
@@ -99,6 +95,7 @@ def last_note(notes: Connection) -> bytes:
 async def outputs_of(world: World) -> Written:
     pipeline = world.pipeline()
     async with pipeline.app.run():
+        await pipeline.finished()
         return await read_outputs(pipeline)
 
 

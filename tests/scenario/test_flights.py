@@ -45,9 +45,9 @@ async def run_all(
     pipeline = make_pipeline(
         partitions=partitions, data=data, sink_per_second=5000, settings=settings
     )
-    async with pipeline.app.run() as engine:
+    async with pipeline.app.run():
         await ingest(pipeline, flights, flush_every=flush_every)
-        await engine.settle()
+        await pipeline.finished()
         return await read_outputs(pipeline)
 
 
