@@ -75,11 +75,6 @@ def codec_for(wanted: Any, *, what: str) -> Codec[Any]:
     return _json_codec(wanted, info, what)
 
 
-def allows_none(wanted: Any) -> bool:
-    """Whether a type says that the key or value may be null: ``Order | None``."""
-    return without_none(_resolved(wanted))[1]
-
-
 def describe(wanted: Any, *, what: str) -> shape.Type:
     """Return msgspec's description of a type that it, or pydantic, can encode.
 

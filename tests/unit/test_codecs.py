@@ -15,7 +15,7 @@ import pydantic
 import pytest
 from millpond.log.errors import ConfigError
 from millpond.state.codec import Codec
-from millpond.streams.codecs import allows_none, big_endian_int64, codec_for, raw
+from millpond.streams.codecs import big_endian_int64, codec_for, raw
 from millpond.streams.record import Record
 
 WHAT = "topic 'orders': value"
@@ -354,13 +354,6 @@ def test_names_tell_type_and_encoding() -> None:
 def test_a_codec_of_ones_own_is_used_as_it_is() -> None:
     rot13: Codec[str] = Codec("mine", lambda text: text.encode(), lambda data: data.decode(), False)
     assert codec_for(rot13, what=WHAT) is rot13
-
-
-def test_whether_null_is_expected() -> None:
-    assert allows_none(Order | None)
-    assert allows_none(str | None)
-    assert not allows_none(Order)
-    assert not allows_none(int | str)
 
 
 def test_unions_of_tagged_records_are_told_apart() -> None:
