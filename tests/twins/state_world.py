@@ -210,9 +210,11 @@ class World:
         self.state.apply(self.commit_to_log(horizons), self.now)
 
     def commit_to_log(self, horizons: Mapping[str, int] | None = None) -> dict[str, Position]:
+        return self.append(self.drain(), horizons)
+
+    def drain(self) -> dict[str, list[ChangelogRecord]]:
         self.now += 100
-        drained = self.state.drain(self.now)
-        return self.append(drained, horizons)
+        return self.state.drain(self.now)
 
     def append(
         self,
