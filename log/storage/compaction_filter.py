@@ -85,6 +85,8 @@ class CompactionFilter:
         return kept
 
     def _marker(self, header: BatchHeader, batch: memoryview) -> Buffer | None:
+        if not header.record_count:  # an earlier compaction emptied it
+            return None
         if header.producer_id in self._with_batches:
             self._with_batches.discard(header.producer_id)
         elif header.delete_horizon is None:

@@ -127,7 +127,9 @@ class _Opening:
             raise CorruptRecord(
                 self.partition, active.file.path, whole, "a whole batch", "something else"
             )
-        self.log_end_offset = max(end, self.log_start_offset)
+        self.log_end_offset = end
+        if end < self.log_start_offset and not self.read_only:
+            self._begin_anew()
         self._load_aborted(self.segments)
         self._load_producers(self.log_end_offset)
         self._replay(self.snapshot_offset, self.log_end_offset)
@@ -160,7 +162,8 @@ class _Opening:
                 active.size, f"batches up to {recovery_point}", f"an end at {self.log_end_offset}"
             )
             raise self._corrupt(active, end)
-        self.log_end_offset = max(self.log_end_offset, self.log_start_offset)
+        if self.log_end_offset < self.log_start_offset:
+            self._begin_anew()
         self.epochs.truncate_end(self.log_end_offset)
         self.epochs.save()
         for segment in self.segments[first:]:
@@ -242,6 +245,16 @@ class _Opening:
             self.disk.replace(segment.path + TXN_INDEX, encode_aborted(entries))
         else:
             self.disk.remove(segment.path + TXN_INDEX)
+
+    def _begin_anew(self) -> None:
+        """Go on at the log's start when all that was left is what had been deleted."""
+        for segment in self.segments:
+            segment.remove()
+        self.log_end_offset = self.log_start_offset
+        self.segments[:] = [
+            _new_segment(self.disk, self.directory, self.partition, self.log_start_offset)
+        ]
+        self.disk.sync_directory(self.directory)
 
     def _load_aborted(self, segments: Iterable[Segment]) -> None:
         for segment in segments:
