@@ -3,7 +3,7 @@
 import anyio
 import millpond as mp
 
-app = mp.App("hello", data="./data/hello")
+app = mp.App("hello")
 greetings = app.topic("greetings", key=str, value=str)
 
 

@@ -13,7 +13,7 @@ class Order(mp.Record):
     amount: float
 
 
-app = mp.App("shop", data="./data/shop")
+app = mp.App("shop")
 orders = app.topic("orders", key=int, value=Order, partitions=1)
 
 

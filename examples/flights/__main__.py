@@ -72,7 +72,7 @@ async def demo(pipeline: Pipeline, rows: int, console: Console) -> None:
                 watching.cancel_scope.cancel()
             watch.look()
             results = await report.gather(pipeline, watch.lag[-1][0], watch.caught_up, watch.lag)
-    report.show(results, console)
+    report.show(results, pipeline.data, console)
 
 
 def arguments() -> argparse.Namespace:

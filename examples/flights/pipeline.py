@@ -25,7 +25,7 @@ GRACE = timedelta(hours=20)
 """How long an hour stays open for flights that are reported late: 98.8% arrive in time."""
 
 WORST_MINUTES = 180
-SINK_PER_SECOND = 300
+SINK_PER_SECOND = 180
 COMPACTED = {"cleanup.policy": "compact"}
 
 
@@ -100,7 +100,7 @@ def make_pipeline(
     by_carrier = pipeline.flights.group_by(lambda flight: flight.carrier, name="by-carrier")
     add_up_carriers(pipeline, by_carrier)
     enrich(pipeline, by_carrier, worst_minutes)
-    store_worst(pipeline, mp.Rate(sink_per_second, per=timedelta(seconds=1)))
+    store_worst(pipeline, sink_per_second // partitions)
     return pipeline
 
 
@@ -165,8 +165,8 @@ def enrich(pipeline: Pipeline, by_carrier: mp.Topic[str, Flight], worst_minutes:
                 await worst.send(key=row.id, value=row)
 
 
-def store_worst(pipeline: Pipeline, rate: mp.Rate) -> None:
-    """Shave the peak: the burst waits in the log, the database sees `rate` and no more.
+def store_worst(pipeline: Pipeline, per_second: int) -> None:
+    """Shave the peak: of each partition the database sees so many rows a second and no more.
 
     When the database is busy the batch is tried again, later and later. What it refuses for good
     is a dead letter, and part of the same commit as the batch it came with.
@@ -175,7 +175,7 @@ def store_worst(pipeline: Pipeline, rate: mp.Rate) -> None:
 
     @pipeline.app.agent(
         pipeline.worst,
-        flow=mp.Flow(rate=rate),
+        flow=mp.Flow(rate=mp.Rate(per_second, per=timedelta(seconds=1))),
         on_error=mp.Retry(5, backoff=(0.05, 1)).then(mp.DeadLetter(refused)),
     )
     async def to_sqlite(stream: mp.Stream[EnrichedFlight]) -> None:

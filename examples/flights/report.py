@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import millpond as mp
@@ -17,6 +18,12 @@ V = TypeVar("V")
 
 BAR_WIDTH = 50
 LAG_LINES = 12
+LOOK_FURTHER = (
+    "millpond topics",
+    "millpond tail airport-hours",
+    "millpond table get carrier-totals UA",
+    "millpond groups",
+)
 
 
 @dataclass(frozen=True)
@@ -84,8 +91,8 @@ async def values_of(topic: mp.Topic[str, V]) -> list[V]:
     return values
 
 
-def show(report: Report, console: Console) -> None:
-    """Print the report."""
+def show(report: Report, data: Path, console: Console) -> None:
+    """Print the report, and how to look further into the data directory."""
     rate = report.flights / report.seconds_without_database
     late = report.late / report.flights if report.flights else 0
     console.print(
@@ -107,6 +114,9 @@ def show(report: Report, console: Console) -> None:
     console.print("\nRows waiting in the log for the slow database:")
     for line in lag_lines(report.lag):
         console.print(line, highlight=False)
+    console.print("\nLook further:")
+    for command in LOOK_FURTHER:
+        console.print(f"  {command} --data {data}", highlight=False, soft_wrap=True)
 
 
 def worst_hours(report: Report, count: int = 8) -> Table:

@@ -15,7 +15,7 @@ from millpond.tests.scenario.flights_outputs import Written, assert_exactly, rea
 from millpond.tests.twins import flights as twin
 
 REFUSED_MINUTES = 600
-SLICE = 20_000
+SLICE = 12_000
 QUICK = mp.Settings(durability="os")
 
 
