@@ -17,7 +17,7 @@ each one the place where it ended is looked at again with an iterator that tells
 import shutil
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -44,6 +44,8 @@ _ARENA_BYTES: Final = 64 << 10
 _BLOCK_BYTES: Final = 8 << 10
 _OPEN_FILES_MAX: Final = 64
 _BLOOM_BITS: Final = 10
+# RocksDB finds a damaged block only when reading it; this file remembers that until the next opening.
+_CORRUPT: Final = "CORRUPT"
 
 
 class RocksEnvironment:
@@ -59,7 +61,7 @@ class RocksEnvironment:
     def open(self, path: Path, *, rebuild: bool = False) -> "RocksBackend":
         """Open the database in directory `path`, making it if it is not there. Takes milliseconds.
 
-        With `rebuild`, one that is damaged beyond opening is deleted and an empty one opened.
+        With `rebuild`, one that is damaged is deleted and an empty one opened.
 
         Raises:
             StoreCorrupt: it is damaged, and `rebuild` was not asked for.
@@ -67,7 +69,10 @@ class RocksEnvironment:
             StoreFailed: the disk refused.
         """
         path.mkdir(parents=True, exist_ok=True)
+        marker = path / _CORRUPT
         try:
+            if marker.exists():
+                raise StoreCorrupt(str(path), marker.read_text())
             return RocksBackend(path, self._options())
         except StoreCorrupt:
             if not rebuild:
@@ -244,5 +249,7 @@ class RocksBackend:
             return StoreLocked(self.path, problem)
         # A file of the database that is missing is damage as well.
         if problem.startswith("Corruption") or "No such file or directory" in problem:
+            with suppress(OSError):
+                Path(self.path, _CORRUPT).write_text(problem)
             return StoreCorrupt(self.path, problem)
         return StoreFailed(self.path, problem)
