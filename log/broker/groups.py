@@ -42,6 +42,7 @@ class Groups:
         self._broker = broker
         count = broker.topic(GROUP_OFFSETS_TOPIC).partitions
         self._states = [GroupOffsets() for _ in range(count)]
+        self._homes: dict[str, TopicPartition] = {}
         for number, state in enumerate(self._states):
             log = broker.partitions.get(TopicPartition(GROUP_OFFSETS_TOPIC, number))
             if log is not None:
@@ -59,8 +60,11 @@ class Groups:
 
     def partition_of(self, group: str) -> TopicPartition:
         """Return the partition that keeps the group's offsets."""
-        number = coordinator_partition(group, len(self._states))
-        return TopicPartition(GROUP_OFFSETS_TOPIC, number)
+        home = self._homes.get(group)
+        if home is None:
+            number = coordinator_partition(group, len(self._states))
+            home = self._homes[group] = TopicPartition(GROUP_OFFSETS_TOPIC, number)
+        return home
 
     def check(self, offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
         """Refuse offsets of what doesn't exist, and metadata that is too large.

@@ -122,6 +122,12 @@ class Transactions:
 
     def abort_overdue(self, now: Timestamp) -> Steps[None]:
         """Abort transactions that are open beyond their timeout, and forget abandoned ids."""
+        yield [
+            log
+            for one in self._coordinators
+            for abort in one.overdue(now)
+            for log in self._lacking_sync(abort.transactional_id)
+        ]
         overdue = [abort for one in self._coordinators for abort in one.overdue(now)]
         abandoned = [
             dead
@@ -131,10 +137,9 @@ class Transactions:
         ]
         for transaction in overdue + abandoned:
             self._write(transaction, now)
-        if overdue:
-            yield [self._coordinator_of(abort.transactional_id)[0] for abort in overdue]
+        yield [self._coordinator_of(abort.transactional_id)[0] for abort in overdue]
         for abort in overdue:
-            self._finish(abort, now)
+            yield self._finish(abort, now)
 
     def settle(self, now: Timestamp) -> list[PartitionLog]:
         """After opening, end every transaction that nobody can end any more.
@@ -190,7 +195,7 @@ class Transactions:
         self, transaction: Transaction, partitions: Iterable[TopicPartition], now: Timestamp
     ) -> list[PartitionLog]:
         written = []
-        for partition in partitions:
+        for partition in sorted(partitions):
             log = self._broker.partitions.get(partition)
             if log is not None:  # else the topic was removed meanwhile
                 producer_id, producer_epoch = transaction.producer_id, transaction.producer_epoch
@@ -237,9 +242,7 @@ class Transactions:
         ends = self._markers.get(transactional_id, ())
         known = self._broker.partitions
         return [
-            log
-            for log, end in ends
-            if log.flushed_offset < end and known.get(log.partition) is log
+            log for log, end in ends if log.flushed_offset < end and known.get(log.partition) is log
         ]
 
     def _write(self, transaction: Transaction, now: Timestamp) -> None:
