@@ -16,7 +16,7 @@ import os
 import shutil
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -38,14 +38,14 @@ class RealFile:
 
     __slots__ = ("_table", "absolute", "descriptor", "path", "size", "users")
 
-    def __init__(self, table: "DescriptorTable", absolute: str, path: str) -> None:
+    def __init__(self, table: "DescriptorTable", absolute: str, path: str, *, create: bool) -> None:
         self._table = table
         self.absolute = absolute
         self.path = path
         self.descriptor = _CLOSED
         self.users = 0
         self.size = 0
-        self.size = self._use("open", os.fstat, os.O_CREAT).st_size
+        self.size = self._use("open", os.fstat, os.O_CREAT if create else 0).st_size
 
     def append(self, data: bytes | bytearray | memoryview) -> None:
         descriptor = self._table.acquire(self)
@@ -155,78 +155,68 @@ class RealDisk:
     def __init__(self, root: str | Path, *, open_files_max: int = OPEN_FILES_MAX) -> None:
         self.root = Path(root).absolute()
         self._table = DescriptorTable(open_files_max)
-        _guard("make", "", lambda: self.root.mkdir(parents=True, exist_ok=True))
+        self.make_directory("")
 
-    def open(self, path: str) -> RealFile:
-        return RealFile(self._table, self._absolute(path), path)
+    def open(self, path: str, *, create: bool = True) -> RealFile:
+        return RealFile(self._table, str(self.root / path), path, create=create)
 
     def read(self, path: str) -> bytes:
-        return _guard("read", path, (self.root / path).read_bytes)
+        with _naming("read", path):
+            return (self.root / path).read_bytes()
 
     def replace(self, path: str, data: bytes) -> None:
-        target = self._absolute(path)
-        temporary = f"{target}.tmp"
-
-        def write() -> None:
-            descriptor = os.open(
-                temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644
-            )
-            with os.fdopen(descriptor, "wb", buffering=0) as file:
+        target = self.root / path
+        temporary = target.with_name(f"{target.name}.tmp")
+        with _naming("write", path):
+            with temporary.open("wb") as file:
                 file.write(data)
-                os.fsync(descriptor)
-            os.replace(temporary, target)
-
-        _guard("write", path, write)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(target)
         self.sync_directory(path.rpartition("/")[0])
 
     def exists(self, path: str) -> bool:
-        return os.path.exists(self._absolute(path))
+        return (self.root / path).exists()
 
     def list(self, path: str) -> list[str]:
         try:
-            return sorted(_guard("list", path, lambda: os.listdir(self._absolute(path))))
+            with _naming("list", path):
+                return sorted(entry.name for entry in (self.root / path).iterdir())
         except FileNotFoundError:
             return []
 
     def make_directory(self, path: str) -> None:
-        _guard("make", path, lambda: os.makedirs(self._absolute(path), exist_ok=True))
+        with _naming("make", path):
+            (self.root / path).mkdir(parents=True, exist_ok=True)
 
     def rename(self, source: str, target: str) -> None:
-        def rename() -> None:
-            if os.path.isdir(self._absolute(target)):
-                shutil.rmtree(self._absolute(target))
-            os.replace(self._absolute(source), self._absolute(target))
-
-        _guard("rename", source, rename)
+        with _naming("rename", source):
+            if (self.root / target).is_dir():
+                shutil.rmtree(self.root / target)
+            (self.root / source).replace(self.root / target)
 
     def remove(self, path: str) -> None:
-        def remove() -> None:
-            absolute = self._absolute(path)
-            if os.path.isdir(absolute):
+        absolute = self.root / path
+        with contextlib.suppress(FileNotFoundError), _naming("remove", path):
+            if absolute.is_dir():
                 shutil.rmtree(absolute)
             else:
-                os.unlink(absolute)
-
-        with contextlib.suppress(FileNotFoundError):
-            _guard("remove", path, remove)
+                absolute.unlink()
 
     def sync_directory(self, path: str) -> None:
-        def sync() -> None:
-            descriptor = os.open(self._absolute(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        with _naming("sync", path):
+            descriptor = os.open(self.root / path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
 
-        _guard("sync", path, sync)
 
-    def _absolute(self, path: str) -> str:
-        return f"{self.root}/{path}" if path else str(self.root)
-
-
-def _guard(what: str, path: str, act: Callable[[], T]) -> T:
+@contextlib.contextmanager
+def _naming(what: str, path: str) -> Iterator[None]:
+    """Turn an error of the operating system into one that says what was being done to which file."""
     try:
-        return act()
+        yield
     except FileNotFoundError:
         raise
     except OSError as error:

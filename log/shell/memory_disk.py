@@ -83,8 +83,10 @@ class MemoryDisk:
         self._root = _Directory()
         self._failures: dict[Operation, int] = {}
 
-    def open(self, path: str) -> MemoryFile:
+    def open(self, path: str, *, create: bool = True) -> MemoryFile:
         directory, name = self._parent(path)
+        if not create and name not in directory.entries:
+            raise FileNotFoundError(path)
         node = directory.entries.setdefault(name, _Content())
         if not isinstance(node, _Content):
             raise DiskFailed(f"could not open {path}: it is a directory")

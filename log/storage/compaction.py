@@ -188,7 +188,7 @@ def _replace(log: "PartitionLog", disk: "Disk", group: list[Segment], copy: Segm
     for segment in group:
         segment.close()
     swap.install(disk, log.directory, base_offset, [segment.base_offset for segment in group])
-    compacted = Segment(disk, log.directory, log.partition, base_offset)
+    compacted = Segment(disk, log.directory, log.partition, base_offset, create=False)
     copy.adopted_by(compacted)
     at = log.segments.index(group[0])
     end = log.segments[at + len(group)].base_offset

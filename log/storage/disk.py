@@ -39,8 +39,8 @@ class File(Protocol):
 class Disk(Protocol):
     """A tree of files under one root."""
 
-    def open(self, path: str) -> File:
-        """Open for reading and appending; create it if it is missing."""
+    def open(self, path: str, *, create: bool = True) -> File:
+        """Open for reading and appending; if it is missing, create it or raise FileNotFoundError."""
 
     def read(self, path: str) -> bytes:
         """Return a whole small file."""

@@ -14,8 +14,7 @@ Opening is in `recovery.py`, retention in `retention.py`, compaction in `compact
 described in `log/FORMAT.md`.
 """
 
-from bisect import bisect_right
-from typing import Final, NamedTuple
+from typing import Final
 from uuid import UUID
 
 from ..batch import (
@@ -30,45 +29,25 @@ from ..batch import (
 from ..config import TopicConfig
 from ..errors import Fenced, InvalidRecord, OffsetOutOfRange, RecordTooLarge
 from ..model import Isolation, Offset, Timestamp, TopicPartition
-from ..records import Marker, decode_batch, encode_marker
+from ..records import Marker, encode_marker
 from . import compaction, recovery, retention
 from .aborted import AbortedTransaction, AbortedTransactions, encode_aborted
 from .checkpoints import LOG_START_FILE, write_metadata, write_offset
 from .compaction import Compaction, CompactionStats
 from .disk import Disk, File
 from .epochs import LeaderEpochs
+from .opening import LogState, empty_state, new_segment
 from .producer_snapshot import encode_snapshot
 from .producer_state import ProducerStates
+from .reading import find_time, read_batches
+from .results import LogAppend, ReadResult
 from .segment import NO_TIMESTAMP, SNAPSHOT, TXN_INDEX, Segment, file_name
+
+__all__ = ["LogAppend", "PartitionLog", "ReadResult"]
 
 RELATIVE_OFFSET_MAX: Final = 2**31 - 1
 PRODUCER_EXPIRATION_MS: Final = 86_400_000
 """Kafka's `producer.id.expiration.ms`: how long the last sequence of a silent producer is kept."""
-
-
-class LogAppend(NamedTuple):
-    """Where a batch went, or for a retry, where it had gone: base_offset ≤ offset < next_offset."""
-
-    base_offset: Offset
-    next_offset: Offset
-    leader_epoch: int
-    duplicate: bool = False
-    append_time: Timestamp = NO_TIMESTAMP
-    """Set when the topic's timestamps are those of the append."""
-
-
-class ReadResult(NamedTuple):
-    """Whole batches, the first of which holds the offset asked for, and where the log stood.
-
-    `data` is empty at the end of what the reader may see. For a committed read, `aborted` tells
-    whose records among them don't count.
-    """
-
-    data: bytes
-    aborted: list[AbortedTransaction]
-    high_watermark: Offset
-    last_stable_offset: Offset
-    log_start_offset: Offset
 
 
 class PartitionLog:
@@ -81,7 +60,7 @@ class PartitionLog:
         partition: TopicPartition,
         topic_id: UUID,
         config: TopicConfig,
-        state: "recovery.LogState",
+        state: LogState,
         *,
         read_only: bool = False,
     ) -> None:
@@ -120,7 +99,7 @@ class PartitionLog:
         """Make an empty log in a directory that doesn't exist yet; durable on return."""
         disk.make_directory(directory)
         write_metadata(disk, directory, topic_id)
-        state = recovery.empty_state(disk, directory, partition, now)
+        state = empty_state(disk, directory, partition, now)
         disk.sync_directory(directory)
         parent, _, _name = directory.rpartition("/")
         disk.sync_directory(parent)
@@ -329,62 +308,15 @@ class PartitionLog:
         stable = self.last_stable_offset
         committed = isolation is Isolation.READ_COMMITTED
         limit = stable if committed else high_watermark
-        data, data_end = self._read_batches(offset, limit, bytes_max)
+        data, data_end = read_batches(self.segments, self.log_end_offset, offset, limit, bytes_max)
         aborted: list[AbortedTransaction] = []
         if committed and data and self.aborted:
             aborted = self.aborted.overlapping(offset, data_end)
         return ReadResult(data, aborted, high_watermark, stable, self.log_start_offset)
 
-    def _read_batches(self, offset: Offset, limit: Offset, bytes_max: int) -> tuple[bytes, Offset]:
-        """Return whole batches below `limit`, and an offset that none of them reaches."""
-        if offset >= limit:
-            return b"", offset
-        for at in range(self._segment_number(offset), len(self.segments)):
-            segment = self.segments[at]
-            if segment.base_offset >= limit:
-                break
-            place = segment.locate(offset)
-            if place is None or place.base_offset >= limit:
-                continue  # compaction has left nothing from `offset` on
-            segment_end = self._end_of(at)
-            end = segment.size
-            if limit < segment_end:
-                cut = segment.locate(limit)
-                end = cut.position if cut else end
-            data, _end = segment.read(place.position, end, bytes_max)
-            return data, min(limit, segment_end)
-        return b"", offset
-
     def offset_for_time(self, timestamp: Timestamp) -> Offset | None:
         """Return the first offset below the high watermark with a timestamp at or after this one."""
-        high_watermark = self.high_watermark
-        for at in range(self._segment_number(self.log_start_offset), len(self.segments)):
-            segment = self.segments[at]
-            if segment.base_offset >= high_watermark:
-                break
-            if segment.max_timestamp < timestamp:
-                continue
-            start = segment.index.floor(segment.time_index.floor(timestamp))
-            for _position, header, batch in segment.headers(start):
-                if header.base_offset >= high_watermark:
-                    return None
-                if header.max_timestamp < timestamp or header.last_offset < self.log_start_offset:
-                    continue
-                for record in decode_batch(batch):
-                    if record.timestamp >= timestamp and record.offset >= self.log_start_offset:
-                        return record.offset
-        return None
-
-    def _segment_number(self, offset: Offset) -> int:
-        """Return which segment would hold `offset`."""
-        return max(bisect_right(self.segments, offset, key=_base_offset) - 1, 0)
-
-    def _end_of(self, number: int) -> Offset:
-        """Return the offset at which a segment ends and the next one begins."""
-        following = number + 1
-        if following < len(self.segments):
-            return self.segments[following].base_offset
-        return self.log_end_offset
+        return find_time(self.segments, self.log_start_offset, self.high_watermark, timestamp)
 
     # -- leader epochs -------------------------------------------------------------------------
 
@@ -419,10 +351,12 @@ class PartitionLog:
         Note `log_end_offset` before they are synced, and give it to `mark_flushed` afterwards.
         """
         files = []
-        for at in range(len(self.segments) - 1, -1, -1):
-            if self._end_of(at) <= self.flushed_offset:
+        end = self.log_end_offset
+        for segment in reversed(self.segments):
+            if end <= self.flushed_offset:
                 break
-            files.append(self.segments[at].file)
+            files.append(segment.file)
+            end = segment.base_offset
         return files[::-1]
 
     def mark_flushed(self, offset: Offset) -> None:
@@ -443,8 +377,7 @@ class PartitionLog:
         if not self._active.size:
             return
         self._seal()
-        segment = Segment(self._disk, self.directory, self.partition, self.log_end_offset)
-        segment.begin_indexes()
+        segment = new_segment(self._disk, self.directory, self.partition, self.log_end_offset)
         segment.created = now
         self._disk.sync_directory(self.directory)
         self.segments.append(segment)
@@ -550,7 +483,3 @@ class PartitionLog:
     def finish_compaction(self, plan: Compaction) -> CompactionStats | None:
         """Swap the compacted segments in; None if the log was cut meanwhile, which voids the plan."""
         return compaction.finish(self, self._disk, plan)
-
-
-def _base_offset(segment: Segment) -> Offset:
-    return segment.base_offset

@@ -75,12 +75,14 @@ class Segment:
         partition: TopicPartition,
         base_offset: Offset,
         suffix: str = LOG,
+        *,
+        create: bool = True,
     ) -> None:
         self._disk = disk
         self._path = f"{directory}/{file_name(base_offset, '')}"
         self.partition = partition
         self.base_offset = base_offset
-        self.file: File = disk.open(self._path + suffix)
+        self.file: File = disk.open(self._path + suffix, create=create)
         self.size = self.file.size
         """Bytes of whole batches. The file is longer only if another process is writing it."""
         self.first_timestamp: Timestamp = NO_TIMESTAMP
@@ -215,27 +217,24 @@ class Segment:
                 return
             want = max(SCAN_BYTES, need)
 
-    def read(self, start: int, end: int, bytes_max: int) -> tuple[bytes, int]:
-        """Return whole batches from `start` to before `end`, and where in the file they end.
+    def read(self, start: int, end: int, bytes_max: int) -> bytes:
+        """Return whole batches from position `start` to before `end`, both batch boundaries.
 
-        At least one batch, even above `bytes_max`. `start` and `end` are batch boundaries.
+        At least one batch, even above `bytes_max`.
         """
         if end - start <= bytes_max:
-            return self.file.read_at(start, end - start), end
+            return self.file.read_at(start, end - start)
         data = self.file.read_at(start, max(bytes_max, HEADER_SIZE))
-        known = max(self.index.batch_start_before(start + len(data)), start)
-        cut = known
-        while cut + HEADER_SIZE <= start + len(data):
-            _base, length, _delta = _HOP.unpack_from(data, cut - start)
-            following = cut + length + SIZE_PREFIX
-            if following > start + len(data):
+        size = len(data)
+        cut = max(self.index.batch_start_before(start + size) - start, 0)
+        while cut + HEADER_SIZE <= size:
+            following = cut + _HOP.unpack_from(data, cut)[1] + SIZE_PREFIX
+            if following > size:
                 break
             cut = following
-        if cut == start:
-            _base, length, _delta = _HOP.unpack_from(data, 0)
-            cut = start + length + SIZE_PREFIX
-            return self.file.read_at(start, cut - start), cut
-        return data[: cut - start], cut
+        if cut:
+            return data[:cut]
+        return self.file.read_at(start, _HOP.unpack_from(data)[1] + SIZE_PREFIX)
 
     def truncate(self, place: Place) -> None:
         """Cut the file before this batch."""

@@ -57,7 +57,7 @@ def recover(disk: Disk, directory: str, partition: TopicPartition) -> None:
         if not name.endswith(SWAP):
             continue
         base_offset = int(name.removesuffix(SWAP))
-        swapped = Segment(disk, directory, partition, base_offset, SWAP)
+        swapped = Segment(disk, directory, partition, base_offset, SWAP, create=False)
         last_offset = base_offset
         for place in swapped.places():
             last_offset = place.last_offset
