@@ -107,8 +107,12 @@ class Entries(ABC, Generic[K, V]):
             return
         misses = self._loads
         if self._miss_rate >= _PREFETCH_MISS_RATE:
-            held = (self._young, self._overlay, self._old, self._pending)
-            missing = [key for key in set(keys) if not any(key in entries for entries in held)]
+            young, old, overlay, pending = self._young, self._old, self._overlay, self._pending
+            missing = [
+                key
+                for key in set(keys)
+                if not (key in young or key in old or key in overlay or key in pending)
+            ]
             misses += len(missing)
             self._load_many(missing)
         self._loads = 0

@@ -293,6 +293,11 @@ class TaskRestore:
         return sum(each.remaining for each in self._restorations.values())
 
     @property
+    def record_count(self) -> int:
+        """Return how many records have been read."""
+        return sum(each.record_count for each in self._restorations.values())
+
+    @property
     def reasons(self) -> dict[str, str]:
         """Return, by changelog, why it was resumed or rebuilt."""
         return {name: each.plan.reason for name, each in self._restorations.items()}
