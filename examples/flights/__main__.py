@@ -37,6 +37,7 @@ class Watch:
 
     def in_log(self, count: int) -> None:
         """Note how many flights the log has."""
+        self.caught_up = time.monotonic() - self.started
         self.progress.update(self._log, completed=count)
 
     def look(self) -> None:

@@ -25,7 +25,7 @@ GRACE = timedelta(hours=20)
 """How long an hour stays open for flights that are reported late: 98.8% arrive in time."""
 
 WORST_MINUTES = 180
-SINK_PER_SECOND = 180
+SINK_PER_SECOND = 240
 COMPACTED = {"cleanup.policy": "compact"}
 
 
@@ -152,8 +152,8 @@ def enrich(pipeline: Pipeline, by_carrier: mp.Topic[str, Flight], worst_minutes:
                 number=flight.number,
                 airline=carriers[flight.carrier].name,
                 tail=flight.tail,
-                plane=plane and plane.model,
-                seats=plane and plane.seats,
+                plane=plane.model if plane else None,
+                seats=plane.seats if plane else None,
                 origin=flight.origin,
                 destination=flight.destination,
                 scheduled=flight.scheduled,

@@ -83,7 +83,7 @@ async def values_of(topic: mp.Topic[str, V]) -> list[V]:
         reader.assign({partition: starts[partition] for partition in behind})
         while behind:
             for fetched in await reader.read():
-                values += [topic.value_codec.decode(record.value) for record in fetched.records]
+                values += [topic.value_codec.decode(r.value) for r in fetched.records if r.value]
                 if fetched.next_offset >= ends[fetched.partition]:
                     behind.discard(fetched.partition)
     finally:

@@ -23,6 +23,12 @@ def run_example(directory: Path, module: str, *arguments: str) -> str:
     return done.stdout
 
 
+def look_further(directory: Path, told: str, command: str) -> str:
+    """Run a command which the demo told its reader, to the letter."""
+    line = next(line for line in told.splitlines() if line.strip().startswith(command))
+    return run_example(directory, "millpond.streams.cli", *line.split()[1:])
+
+
 def test_first_agent_hears_a_greeting(tmp_path: Path) -> None:
     assert run_example(tmp_path, "examples.hello") == "heard: good morning\n"
     assert run_example(tmp_path, "examples.hello") == "heard: good morning\n", "only the new one"
@@ -42,7 +48,10 @@ def test_flights_demo_tells_the_results_and_starts_anew(tmp_path: Path) -> None:
     assert "5,000 flights" in told
     assert "Worst hours" in told
     assert "Envoy Air" in told
-    assert "millpond tail airport-hours" in told
+    assert '"departures":' in look_further(tmp_path, told, "millpond table get carrier-totals UA")
+    assert "airport-hours" in look_further(tmp_path, told, "millpond topics")
+    assert '"airport":"' in look_further(tmp_path, told, "millpond tail airport-hours")
+    assert "flights.to_sqlite" in look_further(tmp_path, told, "millpond groups")
     again = run_example(tmp_path, "examples.flights", *rows)
     assert "Starting anew" in again
     assert "5,000 flights" in again
