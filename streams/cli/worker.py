@@ -1,0 +1,108 @@
+"""`millpond worker`: an app from start to stop, under signals, with somebody watching.
+
+    first signal    while it starts: cancel. Nothing was promised yet.
+                    later: leave the app's block, so that it finishes its events and commits
+    second signal   leave the process. What was not committed is read again after the next start.
+
+The handlers are Python's own and not the event loop's, so that the second signal also works while
+an agent blocks the loop.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from types import FrameType
+from typing import Final
+
+import anyio
+
+from ..app import App
+from ..engine import Engine
+from ..errors import StreamError
+from .status import Status, make_status
+
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+LOOK_S: Final = 0.02
+"""How often we look whether the app has begun to restore, and how far it is."""
+
+
+async def work(app: App) -> None:
+    """Run the app until a signal stops it.
+
+    Raises:
+        MillpondError: whatever ends the app; or an exception of its own tasks and timers.
+    """
+    with make_status(app) as status, _stopped_by_signals(status) as stop:
+        async with anyio.create_task_group() as watching:
+            watching.start_soon(_watch, app, status)
+            with stop.starting:
+                async with app.run() as engine:
+                    stop.starting = anyio.CancelScope()
+                    status.ready(engine)
+                    await stop.wanted.wait()
+                    status.stopping(engine)
+            watching.cancel_scope.cancel()
+        status.stopped()
+
+
+async def _watch(app: App, status: Status) -> None:
+    """Tell how the app is doing: first how restoring goes, then how work goes."""
+    engine = await _engine_of(app)
+    while not all(runner.ready.is_set() for runner in engine.runners):
+        status.restoring(engine)
+        await anyio.sleep(LOOK_S)
+    while True:
+        await anyio.sleep(status.interval_s)
+        status.working(engine)
+
+
+async def _engine_of(app: App) -> Engine:
+    """Wait until the app has an engine that has made its tasks."""
+    while True:
+        with contextlib.suppress(StreamError):
+            if app.running.runners:
+                return app.running
+        await anyio.sleep(LOOK_S)
+
+
+class _Stop:
+    """What signals set off.
+
+    Attributes:
+        starting: covers the time until the app is ready; later, an empty scope.
+        wanted: set once the app is to stop.
+    """
+
+    def __init__(self, status: Status) -> None:
+        self.starting = anyio.CancelScope()
+        self.wanted = anyio.Event()
+        self._status = status
+        self._loop = asyncio.get_running_loop()
+        self._received = False
+
+    def on_signal(self, number: int, _frame: FrameType | None) -> None:
+        """Handle a signal, between any two steps of the program."""
+        if self._received:
+            self._status.restore_terminal()
+            print("stopped at once", file=sys.stderr, flush=True)
+            os._exit(128 + number)
+        self._received = True
+        self._loop.call_soon_threadsafe(self._begin)
+
+    def _begin(self) -> None:
+        self.wanted.set()
+        self.starting.cancel()
+
+
+@contextlib.contextmanager
+def _stopped_by_signals(status: Status) -> Iterator[_Stop]:
+    stop = _Stop(status)
+    before = {number: signal.signal(number, stop.on_signal) for number in SIGNALS}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
