@@ -2,11 +2,13 @@
 
 import argparse
 import shutil
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
+import millpond as mp
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -68,11 +70,11 @@ async def demo(pipeline: Pipeline, rows: int, console: Console) -> None:
             watch = Watch(pipeline, progress, rows)
             async with anyio.create_task_group() as watching:
                 watching.start_soon(watch.run)
-                await ingest(pipeline, source.flights(rows), on_progress=watch.in_log)
+                sent = await ingest(pipeline, source.flights(rows), on_progress=watch.in_log)
                 await pipeline.finished()
                 watching.cancel_scope.cancel()
             watch.look()
-            results = await report.gather(pipeline, watch.lag[-1][0], watch.caught_up, watch.lag)
+            results = await report.gather(pipeline, sent, watch.caught_up, watch.lag)
     report.show(results, pipeline.data, console)
 
 
@@ -93,7 +95,12 @@ def main() -> None:
     if not options.resume and remove_last_run(pipeline):
         console.print(f"Starting anew: the last run in [cyan]{pipeline.data}[/] is removed.")
     pipeline.data.mkdir(parents=True, exist_ok=True)
-    anyio.run(demo, pipeline, options.rows, console)
+    try:
+        anyio.run(demo, pipeline, options.rows, console)
+    except mp.MillpondError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("Stopped. Nothing is lost: go on with --resume.")
 
 
 def remove_last_run(pipeline: Pipeline) -> bool:

@@ -27,8 +27,8 @@ async def ingest(
     *,
     flush_every: int = 4000,
     on_progress: Callable[[int], None] = lambda count: None,
-) -> None:
-    """Send all that is missing in the log; return when it is durable.
+) -> int:
+    """Send all that is missing in the log; return how many flights that were, when it is durable.
 
     Args:
         pipeline: whose topics to fill. Its app must be running.
@@ -44,7 +44,7 @@ async def ingest(
     while len(tables[0]) < len(carriers) or len(tables[1]) < len(planes):  # noqa: ASYNC110
         await anyio.sleep(0.01)
     keyed = ((flight.origin, flight) for flight in flights)
-    await send_missing(pipeline.app, pipeline.flights, keyed, flush_every, on_progress)
+    return await send_missing(pipeline.app, pipeline.flights, keyed, flush_every, on_progress)
 
 
 async def send_missing(
@@ -53,7 +53,7 @@ async def send_missing(
     records: Iterable[tuple[str, V]],
     flush_every: int = 4000,
     on_progress: Callable[[int], None] = lambda count: None,
-) -> None:
+) -> int:
     """Send those of the records that the log does not have yet; see the top of this file."""
     assert topic.partitions is not None
     partition_of = Partitioner(topic.partitions).partition
@@ -74,3 +74,4 @@ async def send_missing(
             on_progress(count)
     await app.flush()
     on_progress(count)
+    return sent

@@ -31,15 +31,17 @@ class Report:
     """The results, detached from the running app.
 
     Attributes:
-        seconds: from the first flight sent until the last row was in the database.
+        flights: all that are in the log.
+        sent: those of them that this run has sent.
+        seconds: until all but the slow database had seen them.
         hours: every final hour.
         totals: per name of an airline.
         lag: (seconds since the start, rows that waited for the slow database).
     """
 
     flights: int
+    sent: int
     seconds: float
-    seconds_without_database: float
     hours: list[AirportHour]
     late: int
     totals: dict[str, Punctuality]
@@ -49,18 +51,15 @@ class Report:
 
 
 async def gather(
-    pipeline: Pipeline,
-    seconds: float,
-    seconds_without_database: float,
-    lag: list[tuple[float, int]],
+    pipeline: Pipeline, sent: int, seconds: float, lag: list[tuple[float, int]]
 ) -> Report:
     """Read the results; the app must be running."""
     airlines = dict(pipeline.carriers_table.items())
     totals = {airlines[code].name: total for code, total in pipeline.totals.view().items()}
     return Report(
         flights=sum(total.departures + total.cancelled for total in totals.values()),
+        sent=sent,
         seconds=seconds,
-        seconds_without_database=seconds_without_database,
         hours=await values_of(pipeline.airport_hours),
         late=len(await values_of(pipeline.late)),
         totals=totals,
@@ -93,12 +92,11 @@ async def values_of(topic: mp.Topic[str, V]) -> list[V]:
 
 def show(report: Report, data: Path, console: Console) -> None:
     """Print the report, and how to look further into the data directory."""
-    rate = report.flights / report.seconds_without_database
     late = report.late / report.flights if report.flights else 0
     console.print(
-        f"\n[bold]{report.flights:,} flights[/] in {report.seconds_without_database:.1f} s "
-        f"([bold]{rate:,.0f}[/] a second from file to results, each through 4 agents, exactly once); "
-        f"the slow database was done after {report.seconds:.1f} s."
+        f"\n[bold]{report.flights:,} flights[/], {report.sent:,} of them sent in this run: "
+        f"through four agents in {report.seconds:.1f} s ([bold]{report.sent / report.seconds:,.0f}[/] "
+        f"a second, exactly once); the slow database was done after {report.lag[-1][0]:.1f} s."
     )
     console.print(
         f"[bold]{report.late:,} flights[/] ({late:.1%}) came after the grace of "
