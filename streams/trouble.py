@@ -16,11 +16,11 @@ from .instance import Instance
 from .policy import (
     Decision,
     Policy,
-    RetryAfter,
     SendToDeadLetter,
     StopIt,
     dead_letter_headers,
     decide,
+    last_resort,
 )
 from .run import Run
 from .topic import Topic
@@ -119,10 +119,7 @@ class Troubles:
 
 def exhausted(policy: Policy) -> Decision:
     """Return what a policy says once no retry is left, for what can't come out differently."""
-    attempt = 1
-    while isinstance(decision := decide(policy, attempt, 0.0), RetryAfter):
-        attempt += 1
-    return decision
+    return decide(last_resort(policy), 1, 0.0)
 
 
 def headers_of(verdict: Verdict, headers: Headers, offset: Offset) -> Headers:
