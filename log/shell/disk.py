@@ -116,9 +116,8 @@ class DescriptorTable:
                     raise
                 except OSError as error:
                     raise _failed("open", file.path, error) from error
-                self._open[file] = None
-            else:
-                self._open.move_to_end(file)
+            self._open[file] = None  # again, if it was closed while another thread used it
+            self._open.move_to_end(file)
             file.users += 1
             return file.descriptor
 

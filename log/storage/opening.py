@@ -16,7 +16,7 @@ from .aborted import AbortedTransactions, decode_aborted
 from .checkpoints import CLEANER_FILE, LOG_START_FILE, read_offset
 from .disk import Disk
 from .epochs import LeaderEpochs
-from .producer_snapshot import SnapshotDamaged, decode_snapshot
+from .producer_snapshot import SnapshotDamaged, decode_snapshot, encode_snapshot
 from .producer_state import ProducerStates
 from .segment import LOG, SNAPSHOT, TXN_INDEX, Segment, file_name
 
@@ -105,24 +105,24 @@ class Opening:
                 self.partition, active.file.path, whole, "a whole batch", "something else"
             )
         self.log_end_offset = end
+        self.load_aborted(self.segments)
+        self.load_producers(end)
+        self.replay(self.snapshot_offset, end)
         if end < self.log_start_offset:
             self.begin_anew()
-        self.load_aborted(self.segments)
-        self.load_producers(self.log_end_offset)
-        self.replay(self.snapshot_offset, self.log_end_offset)
 
     def begin_anew(self) -> None:
-        """Go on at the log's start when all that is left had been deleted."""
+        """Go on at the log's start when all that is left had been deleted; keep the producers."""
+        start = self.log_end_offset = self.log_start_offset
         if self.read_only:
-            self.log_end_offset = self.log_start_offset
             return
         for segment in self.segments:
             segment.remove()
-        self.log_end_offset = self.log_start_offset
-        self.segments[:] = [
-            new_segment(self.disk, self.directory, self.partition, self.log_start_offset)
-        ]
+        self.segments[:] = [new_segment(self.disk, self.directory, self.partition, start)]
         self.disk.sync_directory(self.directory)
+        path = f"{self.directory}/{file_name(start, SNAPSHOT)}"
+        self.disk.replace(path, encode_snapshot(self.producers))
+        self.snapshot_offset = start
 
     def load_aborted(self, segments: Iterable[Segment]) -> None:
         """Read these segments' transaction indexes."""

@@ -60,7 +60,7 @@ def truncated_state(log: "PartitionLog", disk: Disk, offset: Offset, now: Timest
     """Cut the batch that holds `offset` and all after it off the files; read again what is left."""
     for segment in reversed(log.segments):
         if segment.base_offset >= offset:
-            segment.remove()
+            segment.remove(keep_snapshot=segment.base_offset == offset)
         else:
             place = segment.locate(offset)
             if place is not None:

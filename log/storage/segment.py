@@ -301,11 +301,13 @@ class Segment:
             file.close()
         self._saved_size = self.size
 
-    def remove(self) -> None:
-        """Remove the segment's files, the log last: an index without its log harms nobody."""
+    def remove(self, *, keep_snapshot: bool = False) -> None:
+        """Remove the segment's files; the snapshot, of what lies before it, may be of further use."""
         self.file.close()
-        for suffix in (INDEX, TIME_INDEX, TXN_INDEX, SNAPSHOT, LOG):
+        for suffix in (INDEX, TIME_INDEX, TXN_INDEX, LOG):
             self._disk.remove(self._path + suffix)
+        if not keep_snapshot:
+            self._disk.remove(self._path + SNAPSHOT)
 
     def close(self) -> None:
         self.file.close()
