@@ -185,6 +185,17 @@ class Engine:
         time = self.clock.now() if timestamp is None else timestamp
         await self._outbox.send(topic, key, value, time, headers, partition)
 
+    async def purge(self, topic: Topic[Any, Any], partition: TopicPartition) -> None:
+        """Delete from a partition what each subtopology that consumes its topic has committed."""
+        done = []
+        for sub in self.topology.subtopologies:
+            if topic in sub.sources:
+                group = self.topology.group(sub)
+                committed = await self.log.committed_offsets(group, [partition])
+                done.append(committed[partition].offset if partition in committed else 0)
+        if min(done, default=0) > (await self.log.start_offsets([partition]))[partition]:
+            await self.log.delete_records({partition: min(done)})
+
     def outputs(self) -> Outputs:
         return Outputs(self._plan.partitions)
 

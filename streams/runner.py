@@ -371,16 +371,13 @@ class TaskRunner:
         self._reader.assign(self.task.fetch_positions())
 
     async def _purge_repartitioned(self) -> None:
-        """Delete what was consumed of the task's repartition topics."""
-        behind = {}
+        """Delete what was consumed of the task's repartition topics, by all their consumers."""
         for source in self.task.inputs:
-            offset = self._committed[source.partition].offset
-            if source.topic.upstream is None:
-                continue
-            if offset - self._purged.setdefault(source.partition, offset) >= PURGE_EVERY:
-                behind[source.partition] = self._purged[source.partition] = offset
-        if behind:
-            await self.engine.log.delete_records(behind)
+            partition, offset = source.partition, self._committed[source.partition].offset
+            purged = self._purged.setdefault(partition, offset)
+            if source.topic.upstream is not None and offset - purged >= PURGE_EVERY:
+                self._purged[partition] = offset
+                await self.engine.purge(source.topic, partition)
 
     def _sources(self) -> list[TopicPartition]:
         return [source.partition for source in self.task.inputs]
