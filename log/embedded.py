@@ -362,8 +362,7 @@ class EmbeddedLog:
                 await self.run(self.transactions.abort_overdue(self.now()))
                 self.broker.checkpoint()
             except DiskFailed as error:
-                self._flusher.failed = error
-                self._wakeups.wake_all()
+                self._flusher.fail(error)
 
     def _close(self) -> None:
         if self._flusher.failed is None:

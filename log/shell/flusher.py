@@ -71,7 +71,7 @@ class Flusher:
 
         Args:
             durability: the mode.
-            on_flushed: is told whose data has become durable.
+            on_flushed: is told whose data has become durable, or of nothing when that has failed.
             root: the directory that all files are in; None when they are in memory, where syncing
                 is so quick that it is done inline, without rounds and threads.
             interval_s: how long data may wait in mode `interval`.
@@ -93,6 +93,12 @@ class Flusher:
             raise DiskFailed(f"the log has stopped: {self.failed}") from self.failed
         if self._closed:
             raise LogError("the log is closed")
+
+    def fail(self, error: DiskFailed) -> None:
+        """Stop for good, and tell all who wait."""
+        self.failed = error
+        self._gathering.done.set()
+        self._on_flushed(())
 
     def close(self) -> None:
         """Turn away those who wait, and all who come."""
@@ -161,10 +167,11 @@ class Flusher:
                 for log, end in zip(logs, ends, strict=True):
                     log.mark_flushed(end)
         except DiskFailed as error:
-            self.failed = error
+            self.fail(error)
+        else:
+            self._on_flushed(logs)
         finally:
             current.done.set()
-            self._on_flushed(logs)
 
     def _sync_inline(self, logs: Collection[Syncable]) -> None:
         try:
@@ -174,10 +181,9 @@ class Flusher:
                     file.sync()
                 log.mark_flushed(end)
         except DiskFailed as error:
-            self.failed = error
+            self.fail(error)
             raise
-        finally:
-            self._on_flushed(logs)
+        self._on_flushed(logs)
 
     def _sync_files(self, files: list[File]) -> None:
         assert self._file_system is not None

@@ -1,0 +1,241 @@
+"""What exists is the replay of the metadata log; directories follow it."""
+
+import itertools
+from uuid import UUID
+
+import pytest
+from millpond.log.broker.checkpoints import (
+    CLEAN_SHUTDOWN,
+    RECOVERY_POINTS,
+    read_recovery_points,
+    write_recovery_points,
+)
+from millpond.log.broker.core import Broker
+from millpond.log.broker.metadata import PARTITIONS_MAX, PRODUCER_ID_BLOCK, Metadata
+from millpond.log.errors import ConfigError, LogError, TopicExists, UnknownTopic
+from millpond.log.model import NewRecord, TopicPartition, TopicSpec
+from millpond.log.records import encode_batch
+from millpond.log.shell.memory_disk import MemoryDisk
+
+NOW = 1_700_000_000_000
+ORDERS = TopicPartition("orders", 0)
+
+
+class World:
+    """A disk, and brokers that come and go on it."""
+
+    def __init__(self) -> None:
+        self.disk = MemoryDisk()
+        self.ids = (UUID(int=n) for n in itertools.count(100))
+        self.broker = self.open()
+
+    def open(self, *, read_only: bool = False) -> Broker:
+        broker = Broker.open(
+            self.disk,
+            now=NOW,
+            new_topic_id=lambda: next(self.ids),
+            durable_reads=True,
+            read_only=read_only,
+        )
+        if not read_only:
+            broker.begin_epoch(NOW)
+            self.broker = broker
+        return broker
+
+    def crash(self) -> Broker:
+        self.disk.crash(lose_unsynced=True)
+        return self.open()
+
+    def append(self, value: bytes = b"v") -> None:
+        batch = encode_batch([NewRecord(None, value, NOW)])
+        self.broker.append(ORDERS, batch, NOW)
+        self.broker.partition(ORDERS).flush()
+
+
+def test_topics_survive_a_power_cut_once_made() -> None:
+    world = World()
+    world.broker.create_topics([TopicSpec("orders", 2, config={"retention.ms": "-1"})], NOW)
+    made = world.broker.topic("orders")
+    again = world.crash().topic("orders")
+    assert again == made
+    assert dict(again.config.given) == {"retention.ms": "-1"}
+    assert world.disk.exists("orders-1")
+
+
+def test_a_leader_epoch_is_never_used_twice() -> None:
+    world = World()
+    epochs = [world.broker.leader_epoch]
+    for _ in range(3):
+        epochs.append(world.crash().leader_epoch)
+    world.broker.close(NOW)
+    epochs.append(world.open().leader_epoch)
+    assert epochs == [0, 1, 2, 3, 4]
+
+
+def test_epochs_tell_histories_apart() -> None:
+    world = World()
+    world.broker.create_topics([TopicSpec("orders", 1)], NOW)
+    world.append()
+    world.append()
+    world.broker.append(ORDERS, encode_batch([NewRecord(None, b"lost", NOW)]), NOW)
+    assert world.broker.partition(ORDERS).log_end_offset == 3
+    world.crash()
+    world.append(b"other")
+    log = world.broker.partition(ORDERS)
+    assert log.epoch_end_offset(0) == 2, "a position (epoch 0, offset 3) is off the history"
+    assert log.epoch_end_offset(1) == 3
+
+
+def test_producer_ids_are_never_given_twice() -> None:
+    world = World()
+    given = [world.broker.new_producer_id(NOW) for _ in range(PRODUCER_ID_BLOCK + 2)]
+    world.crash()
+    given += [world.broker.new_producer_id(NOW) for _ in range(3)]
+    assert len(set(given)) == len(given)
+
+
+def test_a_removed_topic_leaves_nothing_even_if_the_power_fails_at_once() -> None:
+    world = World()
+    world.broker.create_topics([TopicSpec("orders", 2), TopicSpec("orders-1", 1)], NOW)
+    world.append()
+    world.broker.remove_topics(["orders"], NOW)
+    assert world.disk.exists("orders-0"), "not yet discarded"
+    world.crash()
+    assert not world.disk.exists("orders-0")
+    assert world.disk.exists("orders-1-0"), "another topic's directory"
+    with pytest.raises(UnknownTopic):
+        world.broker.partition(ORDERS)
+
+
+def test_a_namesake_of_a_removed_topic_starts_empty() -> None:
+    world = World()
+    world.broker.create_topics([TopicSpec("orders", 1)], NOW)
+    world.append()
+    old = world.broker.topic("orders").topic_id
+    world.broker.discard(world.broker.remove_topics(["orders"], NOW))
+    world.broker.create_topics([TopicSpec("orders", 1)], NOW)
+    assert world.broker.topic("orders").topic_id != old
+    assert world.crash().partition(ORDERS).log_end_offset == 0
+
+
+def test_a_directory_of_a_namesake_is_not_taken_for_the_topics_own() -> None:
+    world = World()
+    world.broker.create_topics([TopicSpec("orders", 1)], NOW)
+    world.append()
+    world.broker.remove_topics(["orders"], NOW)
+    # The power fails when the next topic is recorded, but the old directory still stands.
+    log = world.broker.partitions.pop(ORDERS, None)
+    assert log is None
+    with pytest.raises(LogError):
+        world.broker.create_topics([TopicSpec("orders", 1)], NOW)
+    assert world.crash().partition(ORDERS).log_end_offset == 0
+
+
+def test_a_partition_whose_directory_was_given_up_begins_anew() -> None:
+    world = World()
+    world.broker.create_topics([TopicSpec("orders", 2)], NOW)
+    world.append()
+    world.disk.remove("orders-0")
+    world.disk.sync_directory("")
+    world.crash()
+    log = world.broker.partition(ORDERS)
+    assert (log.log_start_offset, log.log_end_offset) == (0, 0)
+
+
+def test_segments_without_their_metadata_are_not_overwritten() -> None:
+    world = World()
+    world.broker.create_topics([TopicSpec("orders", 1)], NOW)
+    world.append()
+    world.disk.remove("orders-0/partition.metadata")
+    world.disk.sync_directory("orders-0")
+    with pytest.raises(LogError, match="orders-0"):
+        world.crash()
+
+
+def test_internal_topics_are_there_and_stay() -> None:
+    world = World()
+    topic = world.broker.topic("__consumer_offsets")
+    assert topic.internal
+    assert topic.config.cleanup_compact
+    with pytest.raises(ConfigError):
+        world.broker.remove_topics(["__consumer_offsets"], NOW)
+    with pytest.raises(ConfigError):
+        world.broker.writable(TopicPartition("__transaction_state", 0))
+    with pytest.raises(UnknownTopic):
+        world.broker.writable(TopicPartition("__cluster_metadata", 0))
+    with pytest.raises(TopicExists):
+        world.broker.create_topics([TopicSpec("__consumer_offsets", 1)], NOW)
+
+
+@pytest.mark.parametrize(
+    ("spec", "hint"),
+    [
+        (TopicSpec("orders", PARTITIONS_MAX + 1), str(PARTITIONS_MAX)),
+        (TopicSpec("orders", 1, replication=0), "1 or more"),
+        (TopicSpec("or ders", 1), "' '"),
+    ],
+)
+def test_a_refused_topic_is_told_what_would_work(spec: TopicSpec, hint: str) -> None:
+    with pytest.raises(ConfigError, match=hint):
+        World().broker.create_topics([spec], NOW)
+
+
+def test_metadata_of_a_newer_version_is_not_guessed_at() -> None:
+    metadata = Metadata()
+    with pytest.raises(LogError, match="version 9"):
+        metadata.apply(b'{"type":"topic","version":9}')
+    with pytest.raises(LogError, match="quota"):
+        metadata.apply(b'{"type":"quota","version":0}')
+
+
+def test_a_clean_stop_is_noted_and_the_note_is_used_once() -> None:
+    world = World()
+    world.broker.create_topics([TopicSpec("orders", 1)], NOW)
+    world.append()
+    world.broker.close(NOW)
+    assert world.disk.exists(CLEAN_SHUTDOWN)
+    assert read_recovery_points(world.disk)[ORDERS] == 1
+    world.open()
+    assert not world.disk.exists(CLEAN_SHUTDOWN)
+    assert world.broker.partition(ORDERS).log_end_offset == 1
+
+
+def test_recovery_points_are_those_of_kafka() -> None:
+    disk = MemoryDisk()
+    points = {ORDERS: 17, TopicPartition("a-b", 12): 0}
+    write_recovery_points(disk, points)
+    assert disk.read(RECOVERY_POINTS) == b"0\n2\norders 0 17\na-b 12 0\n"
+    assert read_recovery_points(disk) == points
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"1\n0\n", b"0\n2\norders 0 17\n", b"0\n1\norders x\n", b"\xff"]
+)
+def test_unreadable_recovery_points_only_cost_time(text: bytes) -> None:
+    disk = MemoryDisk()
+    disk.replace(RECOVERY_POINTS, text)
+    assert read_recovery_points(disk) == {}
+
+
+def test_a_reader_of_nothing_is_told_so() -> None:
+    with pytest.raises(ConfigError, match="no log"):
+        Broker.open(
+            MemoryDisk(),
+            now=NOW,
+            new_topic_id=lambda: UUID(int=1),
+            durable_reads=False,
+            read_only=True,
+        )
+
+
+def test_reading_only_writes_nothing() -> None:
+    world = World()
+    world.broker.create_topics([TopicSpec("orders", 1)], NOW)
+    world.append()
+    before = {name: world.disk.list(name) for name in world.disk.list("")}
+    reader = world.open(read_only=True)
+    assert reader.partition(ORDERS).log_end_offset == 1
+    reader.close(NOW)
+    assert {name: world.disk.list(name) for name in world.disk.list("")} == before
+    world.append()
+    assert world.open(read_only=True).partition(ORDERS).log_end_offset == 2
