@@ -77,7 +77,11 @@ class Compaction:
         return self.ends[len(self.sources) - 1]
 
     def run(self) -> None:
-        """Write the compacted copies, and sync them."""
+        """Write the compacted copies, and sync them.
+
+        Raises:
+            CorruptRecord: what is there is damaged; nothing has changed.
+        """
         self._map_keys()
         self.groups = _groups(self.sources, self.ends, self.segment_bytes)
         for group in self.groups:
@@ -107,7 +111,7 @@ class Compaction:
             if len(latest) >= KEYS_MAX:
                 del self.sources[at:]
                 return
-            for _position, header, batch in segment.headers():
+            for header, batch in segment.checked_batches():
                 if header.is_control or self.keep.outcomes.is_aborted(header):
                     continue
                 for record in decode_batch(batch):
@@ -115,7 +119,7 @@ class Compaction:
                         latest[record.key] = record.offset
 
     def _copy(self, segment: Segment, copy: Segment) -> None:
-        for _position, header, batch in segment.headers():
+        for header, batch in segment.checked_batches():
             kept = self.keep.apply(header, batch)
             if kept is not None:
                 max_timestamp = read_header(kept).max_timestamp

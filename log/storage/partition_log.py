@@ -469,6 +469,9 @@ class PartitionLog:
 
         `force` compacts whatever `min.cleanable.dirty.ratio` says. To spare a busy loop, run the
         three steps apart: `plan_compaction`, then its `run` in a thread, then `finish_compaction`.
+
+        Raises:
+            CorruptRecord: a segment is damaged, so it is not copied; nothing has changed.
         """
         plan = self.plan_compaction(now, force=force)
         if plan is None:

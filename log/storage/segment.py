@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from ..batch import HEADER, HEADER_SIZE, MAGIC, SIZE_PREFIX, BatchHeader
+from ..batch import HEADER, HEADER_SIZE, MAGIC, SIZE_PREFIX, BatchHeader, crc_of
 from ..errors import CorruptRecord
 from ..model import Offset, Timestamp, TopicPartition
 from .disk import Disk, File
@@ -216,6 +216,24 @@ class Segment:
             if position + need > end or (at == 0 and len(chunk) < min(want, end - position)):
                 return
             want = max(SCAN_BYTES, need)
+
+    def checked_batches(self) -> Iterator[tuple[BatchHeader, memoryview]]:
+        """Iterate over all batches of a sealed segment, for a copy that is to replace it.
+
+        Raises:
+            CorruptRecord: one is damaged.
+        """
+        end = 0
+        for position, header, batch in self.headers():
+            crc = crc_of(batch)
+            if crc != header.crc:
+                raise CorruptRecord(
+                    self.partition, self.file.path, position, f"{header.crc:#010x}", f"{crc:#010x}"
+                )
+            yield header, batch
+            end = position + header.size
+        if end != self.size:
+            raise CorruptRecord(self.partition, self.file.path, end, "a batch", "something else")
 
     def read(self, start: int, end: int, bytes_max: int) -> bytes:
         """Return whole batches from position `start` to before `end`, both batch boundaries.
