@@ -30,8 +30,8 @@ def test_killed_fifty_times_and_nothing_is_lost_or_doubled(tmp_path: Path) -> No
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("seed", range(10))
-def test_killed_a_thousand_times(tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize("seed", range(4))
+def test_killed_hundreds_of_times(tmp_path: Path, seed: int) -> None:
     kill_until_enough(tmp_path, seed=seed, kills=100, delay_max_s=1.0)
 
 
