@@ -21,11 +21,9 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
-from .broker.core import Broker
 from .broker.delivery import end_for
-from .broker.groups import Groups
+from .broker.opening import open_broker
 from .broker.steps import Steps
-from .broker.transactions import Transactions
 from .errors import DiskFailed, LogError, OffsetOutOfRange
 from .model import (
     CommittedOffset,
@@ -323,32 +321,13 @@ class EmbeddedLog:
     # -- opening, upkeep, closing --------------------------------------------------------------
 
     def _load(self) -> None:
-        """Open the broker, and end what a crash may have left half done."""
-        broker = Broker.open(
+        self.broker, self.group_offsets, self.transactions = open_broker(
             self._disk,
             now=self.now(),
             new_topic_id=uuid.uuid4,
             durable_reads=self._durable_reads,
             read_only=self._read_only,
         )
-        self.broker = broker
-        self.group_offsets = Groups(broker)
-        self.transactions = Transactions(broker, self.group_offsets)
-        if self._read_only:
-            return
-        # Markers that are written again take the places that lost ones had. Where readers saw only
-        # what was durable, nothing else can have been there, so that is still the history of the
-        # epoch before, and positions behind those markers stay good.
-        same_history = broker.metadata.durable_reads
-        written = self.transactions.settle(self.now()) if same_history else []
-        broker.begin_epoch(self.now())
-        if not same_history:
-            written = self.transactions.settle(self.now())
-        for topic in self.group_offsets.of_missing_topics():
-            for logs in self.group_offsets.forget_topics([topic], self.now()):
-                written += logs
-        for log in written:
-            log.flush()
 
     async def _keep_up(self, interval_s: float) -> None:
         """Do what is to be done from time to time, until cancelled or the disk fails."""

@@ -7,7 +7,7 @@ What exists is the replay of the metadata log (`metadata.py`). Changing what exi
 synced here and then. Appends are not: whoever calls syncs the partitions' logs, many at a time.
 
 After opening, a new leader epoch begins in all partitions (`begin_epoch`), so that a position taken
-before a crash can be told from one on what was written after it.
+before a crash can be told from one on what was written after it. See `opening.py` for the order.
 """
 
 from collections.abc import Callable, Iterable, Mapping
