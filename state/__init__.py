@@ -7,5 +7,6 @@ Start at `task_state.TaskState`: all stores of one task, and the cycle of drain,
     key_value   a store by key                      windowed   a store by window and key
     view        committed data, for queries         cache      the bound of all caches together
     changelog   the records that rebuild a store    restore    catching up with them
+    shape       what a store is made for
     meta        positions and formats in a backend  codec      values to bytes and back
 """

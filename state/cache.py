@@ -35,11 +35,17 @@ class CacheBudget:
         """Forget `member`, which no longer holds anything."""
         self._members.discard(member)
 
+    @property
+    def member_count(self) -> int:
+        """Return how many caches share the budget."""
+        return len(self._members)
+
     def charge(self, count: int) -> None:
         """Note `count` bytes more in some young generation; start the next one when it is full."""
         self.young_bytes += count
         if self.young_bytes > self.bytes_max >> 1:
             self.young_bytes = 0
             self.generation += 1
-            for member in self._members:
+            # A copy, since a task's state is closed in another thread.
+            for member in list(self._members):
                 member.age()

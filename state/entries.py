@@ -19,17 +19,14 @@ not be looked for in the backend, until the cache drops something.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
 from enum import Enum, auto
 from itertools import islice
 from operator import gt, itemgetter, lt
 from typing import Any, Final, Generic, TypeVar
 
-from .backend import Backend, Change
-from .cache import CacheBudget
-from .codec import Codec
-from .errors import ValueRefused, ValueUnreadable
+from .backend import Change
 from .keys import successor
+from .shape import Shape
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -47,17 +44,6 @@ ABSENT: Final = Absent.ABSENT
 _ENTRY_OVERHEAD_BYTES: Final = 200
 # Below this share of misses, looking up a batch's keys beforehand costs more than it saves.
 _PREFETCH_MISS_RATE: Final = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Shape(Generic[K, V]):
-    """What the entries of one store have in common."""
-
-    store: str
-    key: Codec[K]
-    value: Codec[V]
-    backend: Backend
-    budget: CacheBudget
 
 
 class Entries(ABC, Generic[K, V]):
@@ -114,7 +100,8 @@ class Entries(ABC, Generic[K, V]):
                 if not (key in young or key in old or key in overlay or key in pending)
             ]
             misses += len(missing)
-            self._load_many(missing)
+            if missing:
+                self._load_many(missing)
         self._loads = 0
         self._miss_rate += (min(misses / len(keys), 1.0) - self._miss_rate) / 4
 
@@ -161,22 +148,24 @@ class Entries(ABC, Generic[K, V]):
 
         Nothing is loaded into the cache, and values are not tracked.
         """
-        decode_key, decode_value = self._decode_key, self._decode_value
         cut = len(self.prefix)
         top = successor(self.prefix)
         assert top is not None
-        stored = self._shape.backend.range(self.prefix, top)
         changes = dict(self._changes())
-        if not changes:
-            return [(decode_key(key[cut:]), decode_value(key[cut:], data)) for key, data in stored]
-        rows: list[tuple[bytes, K, Any]] = [
-            (encoded, decode_key(encoded), decode_value(encoded, data))
-            for encoded, data in ((key[cut:], data) for key, data in stored)
-            if encoded not in changes
+        rows = [
+            (key[cut:], data)
+            for key, data in self._shape.backend.range(self.prefix, top)
+            if key[cut:] not in changes
         ]
-        rows += [(encoded, key, self.get(key)) for encoded, key in changes.items()]
-        rows.sort(key=itemgetter(0))
-        return [(key, value) for _, key, value in rows if value is not None]
+        stored = self._shape.decode_rows(rows)
+        if not changes:
+            return stored
+        merged: list[tuple[bytes, K, Any]] = [
+            (encoded, key, value) for (encoded, _), (key, value) in zip(rows, stored, strict=True)
+        ]
+        merged += [(encoded, key, self.get(key)) for encoded, key in changes.items()]
+        merged.sort(key=itemgetter(0))
+        return [(key, value) for _, key, value in merged if value is not None]
 
     @abstractmethod
     def drain(self) -> list[Change]:
@@ -233,7 +222,7 @@ class Entries(ABC, Generic[K, V]):
 
     def _changes(self) -> list[tuple[bytes, K]]:
         """Return each key whose value may differ from the backend's."""
-        encode_key = self._encode_key
+        encode_key = self._shape.encode_key
         overlay = self._overlay
         changes = [(encode_key(key), key) for key in self._pending if key not in overlay]
         changes += [(encode_key(key), key) for key in overlay]
@@ -246,7 +235,7 @@ class Entries(ABC, Generic[K, V]):
         reverse: bool,
     ) -> Iterator[tuple[K, V]]:
         """Yield stored rows and changes in one order; of equal keys the change counts."""
-        decode_key = self._decode_key
+        decode_key = self._shape.decode_key
         before = gt if reverse else lt
         drains = self._drains
         position, end = 0, len(changes)
@@ -289,7 +278,7 @@ class Entries(ABC, Generic[K, V]):
             if self.complete:
                 return ABSENT
             self._loads += 1
-            encoded = self._encode_key(key)
+            encoded = self._shape.encode_key(key)
             data = self._shape.backend.get(self.prefix + encoded)
             value = ABSENT if data is None else self._to_cache(encoded, data)
         self._young[key] = value
@@ -299,7 +288,7 @@ class Entries(ABC, Generic[K, V]):
     def _load_many(self, keys: list[K]) -> None:
         prefix, cut = self.prefix, len(self.prefix)
         by_encoded = sorted(
-            [(prefix + self._encode_key(key), key) for key in keys], key=itemgetter(0)
+            [(prefix + self._shape.encode_key(key), key) for key in keys], key=itemgetter(0)
         )
         found = self._shape.backend.get_many([encoded for encoded, _ in by_encoded])
         young = self._young
@@ -319,38 +308,6 @@ class Entries(ABC, Generic[K, V]):
         entry_bytes = _ENTRY_OVERHEAD_BYTES + 2 * encoded_bytes // len(changes)
         self._entry_bytes = (3 * self._entry_bytes + entry_bytes) // 4
         self._shape.budget.charge((len(young) - count_before) * self._entry_bytes)
-
-    def _encode_key(self, key: K) -> bytes:
-        try:
-            return self._shape.key.encode(key)
-        except (TypeError, ValueError) as error:
-            raise ValueRefused(
-                self._shape.store, key, None, self._shape.key.name, str(error)
-            ) from error
-
-    def _decode_key(self, encoded: bytes) -> K:
-        try:
-            return self._shape.key.decode(encoded)
-        except (TypeError, ValueError) as error:
-            raise ValueUnreadable(
-                self._shape.store, encoded, b"", self._shape.key.name, str(error)
-            ) from error
-
-    def _encode_value(self, key: K, value: V) -> bytes:
-        try:
-            return self._shape.value.encode(value)
-        except (TypeError, ValueError) as error:
-            raise ValueRefused(
-                self._shape.store, key, value, self._shape.value.name, str(error)
-            ) from error
-
-    def _decode_value(self, encoded: bytes, data: bytes) -> V:
-        try:
-            return self._shape.value.decode(data)
-        except (TypeError, ValueError) as error:
-            raise ValueUnreadable(
-                self._shape.store, encoded, data, self._shape.value.name, str(error)
-            ) from error
 
 
 class ObjectEntries(Entries[K, V]):
@@ -381,9 +338,9 @@ class ObjectEntries(Entries[K, V]):
             ]
         except (TypeError, ValueError):
             for key, value in overlay.items():  # again, to say which
-                self._encode_key(key)
+                self._shape.encode_key(key)
                 if value is not ABSENT:
-                    self._encode_value(key, value)
+                    self._shape.encode_value(key, value)
             raise
         self._drains += 1
         self._pending = overlay
@@ -392,7 +349,7 @@ class ObjectEntries(Entries[K, V]):
         return changes
 
     def _show(self, key: K, encoded: bytes, data: bytes) -> V:
-        return self._decode_value(encoded, data)
+        return self._shape.decode_value(encoded, data)
 
     def _to_cache(self, encoded: bytes, data: bytes) -> V:
-        return self._decode_value(encoded, data)
+        return self._shape.decode_value(encoded, data)

@@ -16,8 +16,9 @@ from typing import Final, TypeVar
 from ..log.model import Headers
 from .backend import KeyRange
 from .changelog import KEY_VALUE_1
-from .entries import Entries, ObjectEntries, Shape
+from .entries import Entries, ObjectEntries
 from .keys import successor
+from .shape import Shape
 from .tracked import TrackedEntries
 from .view import KeyValueView
 
@@ -49,9 +50,10 @@ class KeyValueStore(Entries[K, V]):
 
         The order is that of the encoded keys: of text as UTF-8, of bytes as they are; of others it
         depends on their codec. The changes made so far are included; of entries that are changed
-        while this runs, either state may be seen.
+        while this runs, either state may be seen. Mutable values that were yielded are held until
+        the next commit, as they may be changed in place; a view holds nothing.
         """
-        encode = self._encode_key
+        encode = self._shape.encode_key
         low = b"" if lo is None else encode(lo)
         high = None if hi is None else encode(hi)
         if prefix is not None:

@@ -29,7 +29,6 @@ from .backend import CHANGES_MAX, Backend, Change, KeyRange
 from .cache import CacheBudget
 from .changelog import ChangelogRecord
 from .codec import Codec
-from .entries import Shape
 from .key_value import KeyValueStore, open_key_value
 from .keys import KEY_VALUE, META, STORE_ID_MAX, WINDOWED, encode_start, store_prefix, store_range
 from .meta import (
@@ -46,6 +45,7 @@ from .meta import (
     read_stores,
 )
 from .restore import ChangelogFacts, Restoration, plan_restore
+from .shape import Shape
 from .windowed import WindowStore
 
 K = TypeVar("K")

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 from .backend import Change
-from .entries import ABSENT, Entries, Shape
+from .entries import ABSENT, Entries
+from .shape import Shape
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -43,7 +44,7 @@ class TrackedEntries(Entries[K, V]):
             value = self._find(key)
             if value is ABSENT:
                 value = factory()
-                self._defaults[key] = value, self._encode_value(key, value)
+                self._defaults[key] = value, self._shape.encode_value(key, value)
         return cast("V", value)
 
     def put(self, key: K, value: V) -> None:
@@ -64,10 +65,10 @@ class TrackedEntries(Entries[K, V]):
             if value is ABSENT:
                 data = None
             else:
-                data = self._encode_value(key, value)
+                data = self._shape.encode_value(key, value)
                 if base.get(key) == data:
                     continue
-            changes.append((self._encode_key(key), data))
+            changes.append((self._shape.encode_key(key), data))
             changed[key] = ABSENT if data is None else data
         self._drains += 1
         self._pending = changed
@@ -99,7 +100,9 @@ class TrackedEntries(Entries[K, V]):
             data = self._load(key)
         if data is ABSENT:
             return ABSENT
-        return self._hand_out(key, self._decode_value(self._encode_key(key), data), data)
+        return self._hand_out(
+            key, self._shape.decode_value(self._shape.encode_key(key), data), data
+        )
 
     def _hand_out(self, key: K, value: V, data: bytes) -> V:
         self._overlay[key] = value
@@ -108,7 +111,7 @@ class TrackedEntries(Entries[K, V]):
 
     def _adopted(self, key: K, value: V, data: bytes) -> Any:
         """Make a default an entry if it was changed since it was handed out."""
-        if self._encode_value(key, value) == data:
+        if self._shape.encode_value(key, value) == data:
             return ABSENT
         del self._defaults[key]
         self._overlay[key] = value
@@ -123,7 +126,7 @@ class TrackedEntries(Entries[K, V]):
         return super()._changes()
 
     def _show(self, key: K, encoded: bytes, data: bytes) -> V:
-        return self._hand_out(key, self._decode_value(encoded, data), data)
+        return self._hand_out(key, self._shape.decode_value(encoded, data), data)
 
     def _to_cache(self, encoded: bytes, data: bytes) -> bytes:
         return data

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
-from .entries import Shape
 from .keys import START_BYTES, decode_start, encode_start, successor
+from .shape import Shape
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -35,8 +35,9 @@ class KeyValueView(Generic[K, V]):
 
     def get(self, key: K) -> V | None:
         """Return the committed value."""
-        data = self._shape.backend.get(self._prefix + self._shape.key.encode(key))
-        return None if data is None else self._shape.value.decode(data)
+        encoded = self._shape.encode_key(key)
+        data = self._shape.backend.get(self._prefix + encoded)
+        return None if data is None else self._shape.decode_value(encoded, data)
 
     def page(
         self,
@@ -56,7 +57,7 @@ class KeyValueView(Generic[K, V]):
         return _page(self._shape, low, high, self._prefix, after, reverse, limit)
 
     def _bounds(self, lo: K | None, hi: K | None, prefix: K | None) -> tuple[bytes, bytes]:
-        encode = self._shape.key.encode
+        encode = self._shape.encode_key
         start = self._prefix if prefix is None else self._prefix + encode(prefix)
         low, high = start, successor(start)
         assert high is not None
@@ -80,9 +81,9 @@ class WindowView(Generic[K, V]):
 
     def get(self, start: int, key: K) -> V | None:
         """Return the committed value of `key` in the window that starts at `start`."""
-        encoded = self._prefix + encode_start(start) + self._shape.key.encode(key)
-        data = self._shape.backend.get(encoded)
-        return None if data is None else self._shape.value.decode(data)
+        encoded = encode_start(start) + self._shape.encode_key(key)
+        data = self._shape.backend.get(self._prefix + encoded)
+        return None if data is None else self._shape.decode_value(encoded, data)
 
     def windows_of(
         self, key: K, lo: int | None = None, hi: int | None = None, *, limit: int = PAGE_MAX
@@ -93,13 +94,12 @@ class WindowView(Generic[K, V]):
             for start in self.starts()
             if (lo is None or start >= lo) and (hi is None or start < hi)
         ]
-        encoded = self._shape.key.encode(key)
+        encoded = self._shape.encode_key(key)
         found = self._shape.backend.get_many(
             [self._prefix + encode_start(start) + encoded for start in starts]
         )
-        decode = self._shape.value.decode
         values = [
-            (start, decode(data))
+            (start, self._shape.decode_value(encoded, data))
             for start, data in zip(starts, found, strict=True)
             if data is not None
         ]
@@ -151,6 +151,5 @@ def _page(
     limit = min(limit, PAGE_MAX)
     cut = len(prefix)
     rows = list(shape.backend.range(low, high, reverse=reverse, limit=limit + 1))
-    decode_key, decode = shape.key.decode, shape.value.decode
-    items = [(decode_key(key[cut:]), decode(data)) for key, data in rows[:limit]]
+    items = shape.decode_rows([(key[cut:], data) for key, data in rows[:limit]])
     return Page(items, rows[limit - 1][0][cut:] if len(rows) > limit else None)

@@ -18,8 +18,9 @@ from typing import Final, Generic, TypeVar
 from ..log.model import Headers
 from .backend import Change, KeyRange
 from .changelog import WINDOWED_1
-from .entries import Entries, ObjectEntries, Shape
+from .entries import Entries, ObjectEntries
 from .keys import START_MIN, encode_start
+from .shape import Shape
 from .tracked import TrackedEntries
 from .view import WindowView, stored_starts
 
@@ -186,8 +187,7 @@ class WindowStore(Generic[K, V]):
 
     def rollback(self) -> None:
         """Forget what is not committed: windows that were closed are open again."""
-        self._windows |= self._closing
-        self._windows |= self._closed
+        self._windows |= self._closing | self._closed
         self._closing, self._closed = {}, {}
         self._horizon = self._closing_horizon = self._committed_horizon
         for entries in self._windows.values():
@@ -234,4 +234,6 @@ class WindowStore(Generic[K, V]):
             if unused(self._windows[start]):
                 self._windows.pop(start).close()
                 self._new.discard(start)
-        self._earliest = min(self._windows, default=None)
+                self._earliest = None
+        if self._earliest is None:
+            self._earliest = min(self._windows, default=None)

@@ -6,6 +6,7 @@ backend. The changelogs are lists. Where a step can be interrupted, it is a meth
 
 import json
 import shutil
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -142,18 +143,26 @@ class RocksDisk:
         return self.backend
 
     def crash(self) -> None:
+        assert self.backend is not None
+        wait_until_idle(self.backend)
         image = self.directory / "image"
-        while not _copied(self.path, image):
+        while not copied(self.path, image):
             pass
-        if self.backend is not None:
-            self.backend.close()
+        self.backend.close()
         shutil.rmtree(self.path)
         self.lives += 1
         image.rename(self.path)
 
 
-def _copied(path: Path, image: Path) -> bool:
-    """Copy a living database; False if a background compaction removed a file meanwhile."""
+def wait_until_idle(backend: RocksBackend) -> None:
+    """Wait for compactions, so that the files that are copied belong together."""
+    busy = ("num-running-flushes", "num-running-compactions", "compaction-pending")
+    while any(backend._measure(f"rocksdb.{name}") for name in busy):
+        time.sleep(0.001)
+
+
+def copied(path: Path, image: Path) -> bool:
+    """Copy a directory; False if a file vanished meanwhile, which was then of no more use."""
     shutil.rmtree(image, ignore_errors=True)
     try:
         shutil.copytree(path, image)
