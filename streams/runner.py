@@ -174,6 +174,14 @@ class TaskRunner:
             fetched = await self._reader.read(bytes_max=self.engine.settings.fetch_bytes)
         for each in fetched:
             self.task.input_of(each.partition).feed(each)
+        await self._look_for_earlier()
+
+    async def _look_for_earlier(self) -> None:
+        """Learn how far the inputs reach of which nothing waits: what lies there may come first."""
+        hungry = self.task.hungry()
+        if 0 < len(hungry) < len(self.task.inputs):
+            for partition, end in (await self.engine.log.end_offsets(hungry)).items():
+                self.task.input_of(partition).end_offset = end
 
     @contextmanager
     def _waiting(self, wait_ms: float) -> Iterator[None]:

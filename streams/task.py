@@ -142,14 +142,15 @@ class Task:
         ready = [source for source in self.inputs if not source.is_empty]
         if not ready or any(source.is_empty and source.lag for source in self.inputs):
             return None
-        not_beyond = None
-        if len(ready) > 1:
-            ready.sort(key=Input.head_timestamp)
-            not_beyond = ready[1].head_timestamp()
+        heads = [source.head_timestamp() for source in ready]
+        first = heads.index(min(heads))
+        # Of equal times the source that was declared first goes first, wherever a run ended before.
+        rest = [head - (number < first) for number, head in enumerate(heads) if number != first]
+        not_beyond = min(rest, default=None)
         closes_at = [_next_close(table.windows, self.stream_time) for table in self._closing]
         if self._one_by_one:
             size_max = 1
-        source = ready[0]
+        source = ready[first]
         taken = source.take(size_max, not_beyond=not_beyond, up_to=min(closes_at, default=None))
         if isinstance(taken, Undecodable):
             return taken
