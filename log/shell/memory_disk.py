@@ -18,13 +18,39 @@ Operation = Literal["write", "sync"]
 
 
 class _Content:
-    """The bytes of one file, however it is named."""
+    """The bytes of one file, however it is named.
 
-    __slots__ = ("data", "durable")
+    A file that is only appended to is durable up to `synced_size`, so a sync costs nothing. When what
+    was synced is cut, `before_cut` keeps it: the cut isn't durable either until the next sync.
+    """
 
-    def __init__(self) -> None:
-        self.data = bytearray()
-        self.durable = b""
+    __slots__ = ("before_cut", "data", "synced_size")
+
+    def __init__(self, data: bytes = b"") -> None:
+        self.data = bytearray(data)
+        self.synced_size = len(data)
+        self.before_cut: bytes | None = None
+
+    def cut(self, size: int) -> None:
+        if size < self.synced_size and self.before_cut is None:
+            self.before_cut = bytes(self.data[: self.synced_size])
+        del self.data[size:]
+
+    def sync(self) -> None:
+        self.synced_size = len(self.data)
+        self.before_cut = None
+
+    def lose_unsynced(self, chance: random.Random | None) -> None:
+        """Become what a power cut leaves: a torn tail if there is chance, else what was synced."""
+        if self.before_cut is not None:
+            self.data = bytearray(self.before_cut)
+        elif chance is None:
+            del self.data[self.synced_size :]
+        else:
+            del self.data[chance.randint(self.synced_size, len(self.data)) :]
+            if len(self.data) > self.synced_size and chance.random() < 0.5:
+                self.data[chance.randrange(self.synced_size, len(self.data))] ^= 0xFF
+        self.sync()
 
 
 class _Directory:
@@ -64,13 +90,11 @@ class MemoryFile:
 
     def truncate(self, size: int) -> None:
         self._disk.step("write", self.path)
-        del self._content.data[size:]
+        self._content.cut(size)
 
     def sync(self) -> None:
         self._disk.step("sync", self.path)
-        content = self._content
-        if content.durable != content.data:
-            content.durable = bytes(content.data)
+        self._content.sync()
 
     def close(self) -> None:
         """Nothing is held."""
@@ -102,10 +126,7 @@ class MemoryDisk:
         self.step("write", path)
         self.step("sync", path)
         directory, name = self._parent(path)
-        content = _Content()
-        content.data += data
-        content.durable = bytes(data)
-        directory.entries[name] = content
+        directory.entries[name] = _Content(data)
         directory.durable = dict(directory.entries)
 
     def exists(self, path: str) -> bool:
@@ -152,8 +173,7 @@ class MemoryDisk:
         if lose_unsynced:
             chance = None if torn_seed is None else random.Random(torn_seed)  # noqa: S311
             for content in _survivors(self._root):
-                content.durable = _after_power_cut(content, chance)
-                content.data = bytearray(content.durable)
+                content.lose_unsynced(chance)
 
     def fail_after(self, operation: Operation, count: int = 0) -> None:
         """Let this kind of operation fail once, after `count` more have succeeded."""
@@ -164,7 +184,6 @@ class MemoryDisk:
         content = self._find(path)
         assert isinstance(content, _Content), path
         content.data[position] ^= 1 << bit
-        content.durable = bytes(content.data)
 
     def step(self, operation: Operation, path: str) -> None:
         """Count an operation, and fail it if a test asked for that."""
@@ -198,15 +217,3 @@ def _survivors(directory: _Directory) -> Iterator[_Content]:
             yield from _survivors(node)
         else:
             yield node
-
-
-def _after_power_cut(content: _Content, chance: random.Random | None) -> bytes:
-    """Return what a file holds afterwards."""
-    durable, data = content.durable, bytes(content.data)
-    if chance is None or not data.startswith(durable):
-        return durable
-    size = chance.randint(len(durable), len(data))
-    torn = bytearray(data[:size])
-    if size > len(durable) and chance.random() < 0.5:
-        torn[chance.randrange(len(durable), size)] ^= 0xFF
-    return bytes(torn)

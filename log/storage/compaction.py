@@ -70,6 +70,7 @@ class Compaction:
         self.keep = keep
         self.groups: list[list[Segment]] = []
         self.copies: list[Segment] = []
+        self.void = False
 
     @property
     def clean_until(self) -> Offset:
@@ -82,25 +83,18 @@ class Compaction:
         Raises:
             CorruptRecord: what is there is damaged; nothing has changed.
         """
-        self._map_keys()
-        self.groups = _groups(self.sources, self.ends, self.segment_bytes)
-        for group in self.groups:
-            path = f"{self.directory}/{file_name(group[0].base_offset, swap.CLEANED)}"
-            self.disk.remove(path)
-            copy = Segment(
-                self.disk, self.directory, group[0].partition, group[0].base_offset, swap.CLEANED
-            )
-            copy.begin_indexes()
-            for segment in group:
-                self._copy(segment, copy)
-            copy.file.sync()
-            copy.close()
-            self.copies.append(copy)
+        try:
+            self._map_keys()
+            self.groups = _groups(self.sources, self.ends, self.segment_bytes)
+            for group in self.groups:
+                self._copy(group)
+        except FileNotFoundError:  # retention was faster
+            self.void = True
 
     def discard(self) -> None:
         """Remove what `run` wrote."""
-        for copy in self.copies:
-            self.disk.remove(f"{self.directory}/{file_name(copy.base_offset, swap.CLEANED)}")
+        for group in self.groups:
+            self.disk.remove(f"{self.directory}/{file_name(group[0].base_offset, swap.CLEANED)}")
 
     def _map_keys(self) -> None:
         """Note each key's latest offset in the dirty part, as far as memory is meant to go."""
@@ -118,12 +112,20 @@ class Compaction:
                     if record.key is not None:
                         latest[record.key] = record.offset
 
-    def _copy(self, segment: Segment, copy: Segment) -> None:
-        for header, batch in segment.checked_batches():
-            kept = self.keep.apply(header, batch)
-            if kept is not None:
-                max_timestamp = read_header(kept).max_timestamp
-                copy.append(kept, header.last_offset, max_timestamp, self.index_interval_bytes)
+    def _copy(self, group: list[Segment]) -> None:
+        base_offset, partition = group[0].base_offset, group[0].partition
+        self.disk.remove(f"{self.directory}/{file_name(base_offset, swap.CLEANED)}")
+        copy = Segment(self.disk, self.directory, partition, base_offset, swap.CLEANED)
+        copy.begin_indexes()
+        for segment in group:
+            for header, batch in segment.checked_batches():
+                kept = self.keep.apply(header, batch)
+                if kept is not None:
+                    max_timestamp = read_header(kept).max_timestamp
+                    copy.append(kept, header.last_offset, max_timestamp, self.index_interval_bytes)
+        copy.file.sync()
+        copy.close()
+        self.copies.append(copy)
 
 
 def plan(log: "PartitionLog", disk: "Disk", now: Timestamp, *, force: bool) -> Compaction | None:
@@ -165,7 +167,7 @@ def plan(log: "PartitionLog", disk: "Disk", now: Timestamp, *, force: bool) -> C
 def finish(log: "PartitionLog", disk: "Disk", work: Compaction) -> CompactionStats | None:
     """Swap the copies in, unless the log was cut meanwhile."""
     count = len(work.sources)
-    if log.segments[:count] != work.sources:
+    if work.void or log.segments[:count] != work.sources:
         work.discard()
         return None
     before = sum(segment.size for segment in work.sources)

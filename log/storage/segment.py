@@ -307,7 +307,8 @@ class Segment:
         """Write both index files and make them durable; nothing if they are already."""
         if self._saved_size == self.size:
             return
-        self.time_index.append(self._max_timestamp, self._max_timestamp_offset)
+        if self._max_timestamp != NO_TIMESTAMP:
+            self.time_index.append(self._max_timestamp, self._max_timestamp_offset)
         for suffix, data in (
             (INDEX, self.index.encode()),
             (TIME_INDEX, self.time_index.encode()),
