@@ -20,6 +20,7 @@ from ..state.backend import Backend
 from ..state.cache import CacheBudget
 from .clock import Clock
 from .errors import StreamError
+from .flow import Bucket, Rate
 from .global_copy import GlobalCopy
 from .metrics import Metrics
 from .outbox import Outbox
@@ -68,6 +69,7 @@ class Engine:
         self.random: Callable[[], float] = random.Random().random  # noqa: S311 - jitter
         self.runners: list[TaskRunner] = []
         self._copies: dict[GlobalTable[Any, Any], GlobalCopy] = {}
+        self._buckets: dict[str, Bucket] = {}
         self._outbox: Outbox
         self._plan: Plan
         self._by_name: dict[str, Topic[Any, Any]] = {}
@@ -184,6 +186,10 @@ class Engine:
         """Send outside any agent."""
         time = self.clock.now() if timestamp is None else timestamp
         await self._outbox.send(topic, key, value, time, headers, partition)
+
+    def bucket(self, agent: str, rate: Rate) -> Bucket:
+        """Return the bucket that all tasks of an agent take from: a rate is the agent's, in all."""
+        return self._buckets.setdefault(agent, Bucket(rate))
 
     async def purge(self, topic: Topic[Any, Any], partition: TopicPartition) -> None:
         """Delete from a partition what each subtopology that consumes its topic has committed."""

@@ -19,7 +19,6 @@ import anyio.abc
 from ..log.interface import Reader, TransactionalProducer
 from ..log.model import CommittedOffset, Fetched, NewRecord, Offset, TopicPartition
 from .crew import AgentBroke, Crew
-from .flow import Bucket
 from .inputs import Undecodable
 from .instance import Instance
 from .policy import RetryAfter, SendToDeadLetter, StopIt, dead_letter_headers
@@ -69,12 +68,12 @@ class TaskRunner:
         self._last_run: Run | None = None
         self._purged: dict[TopicPartition, Offset] = {}
         self._crew = Crew(self.task, engine.clock)
-        self._buckets = {
-            agent.name: Bucket(agent.flow.rate)
+        self._buckets = [
+            engine.bucket(agent.name, agent.flow.rate)
             for agent in subtopology.agents
             if agent.flow.rate is not None
-        }
-        self._size_max = min([RUN_SIZE_MAX, *(b.burst for b in self._buckets.values())])
+        ]
+        self._size_max = min([RUN_SIZE_MAX, *(bucket.burst for bucket in self._buckets)])
         self._reader: Reader
         self._producer: TransactionalProducer
         self._agents: anyio.abc.TaskGroup
@@ -299,7 +298,7 @@ class TaskRunner:
     async def _throttle(self, events: int) -> None:
         """Wait until the rates of the task's agents allow so many events."""
         now = self._clock.now()
-        wait_ms = max((b.take(events, now) for b in self._buckets.values()), default=0)
+        wait_ms = max((bucket.take(events, now) for bucket in self._buckets), default=0)
         if wait_ms:
             await self._pause_for(wait_ms)
 
