@@ -112,7 +112,7 @@ class PartitionTwin:
         return False
 
 
-def make_log(disk: Disk, leader_epoch: int = 0, **config: str) -> PartitionLog:
+def make_log(disk: Disk, leader_epoch: int = 0, /, **config: str) -> PartitionLog:
     return PartitionLog.create(
         disk, DIRECTORY, PARTITION, TOPIC_ID, settings(**config), leader_epoch=leader_epoch
     )

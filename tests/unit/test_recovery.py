@@ -168,7 +168,7 @@ def test_producers_and_transactions_are_derived_again() -> None:
 @pytest.mark.parametrize("damage", ["removed", "shortened"])
 def test_derived_files_may_be_lost(suffix: str, damage: str) -> None:
     disk = MemoryDisk()
-    log = make_log(disk, segment_bytes="300", index_interval_bytes="0", leader_epoch=4)
+    log = make_log(disk, 4, segment_bytes="300", index_interval_bytes="0")
     for n in range(20):
         put_as(log, 7, b"%d" % n, sequence=n, timestamp=n)
     log.close(0)
