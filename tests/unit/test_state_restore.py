@@ -103,6 +103,23 @@ def test_restore_ends_when_nothing_is_left_but_offsets() -> None:
     assert world.rebuilt().contents()["totals"] == {}
 
 
+def test_position_counts_and_not_the_last_record() -> None:
+    world = World()
+    world.changelogs["totals"].end = 50
+    restore = world.begin_restore()
+    record = LoggedRecord(3, b"a", bytes(8), 0, world.totals.headers)
+    restore.feed(Fetched(PARTITION, [record], next_offset=50, end_offset=50, leader_epoch=0))
+    assert restore.done
+
+
+def test_restored_position_knows_the_epoch_that_it_ends_in() -> None:
+    world = World()
+    world.changelogs["totals"].leader_epoch = 5
+    world.totals.put("a", 1)
+    world.commit()
+    assert world.rebuilt().state.positions["totals"].leader_epoch == 5
+
+
 def test_restore_of_nothing_is_done_at_once() -> None:
     world = World()
     restore = world.restart()
@@ -207,6 +224,19 @@ def test_windows_that_had_been_closed_do_not_come_back() -> None:
     rebuilt = world.rebuilt()
     assert rebuilt.minutes.starts() == rebuilt.minutes.view().starts() == [120]
     assert rebuilt.data() == world.data()
+
+
+def test_windows_that_had_been_closed_are_not_even_written() -> None:
+    world = World()
+    for start in (0, 60, 120):
+        world.minutes.put(start, "a", start)
+    world.commit({"minutes": 120})
+    other = world.rebuilt()
+    other.backend.write([], [(b"", b"\xff")])
+    restore = other.begin_restore()
+    while not restore.done:
+        other.restore_some(restore)
+    assert other.minutes.view().starts() == [120]
 
 
 def test_windows_closed_by_a_commit_that_the_backend_missed_are_dropped() -> None:
