@@ -9,6 +9,7 @@ from pathlib import Path
 
 import anyio
 import millpond as mp
+from millpond.log.shell.lock import LOCK_FILE, DirectoryLock
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -92,10 +93,10 @@ def main() -> None:
     """Run the demo from a clean start, or from where it was killed."""
     options, console = arguments(), Console()
     pipeline = make_pipeline(partitions=options.partitions, data=options.data)
-    if not options.resume and remove_last_run(pipeline):
-        console.print(f"Starting anew: the last run in [cyan]{pipeline.data}[/] is removed.")
     pipeline.data.mkdir(parents=True, exist_ok=True)
     try:
+        if not options.resume and remove_last_run(pipeline):
+            console.print(f"Starting anew: the last run in [cyan]{pipeline.data}[/] is removed.")
         anyio.run(demo, pipeline, options.rows, console)
     except mp.MillpondError as error:
         sys.exit(f"error: {error}")
@@ -104,13 +105,26 @@ def main() -> None:
 
 
 def remove_last_run(pipeline: Pipeline) -> bool:
-    """Remove what an earlier run made, and nothing else; return whether there was something."""
-    made = [pipeline.data / "log", pipeline.data / "state"]
-    there = [folder for folder in made if folder.is_dir()]
-    for folder in there:
-        shutil.rmtree(folder)
-    pipeline.database.unlink(missing_ok=True)
-    return bool(there)
+    """Remove what an earlier run made, and nothing else; return whether there was something.
+
+    Raises:
+        LogLocked: another run is at work there.
+    """
+    log = pipeline.data / "log"
+    if not log.is_dir():
+        return False
+    lock = DirectoryLock(log)
+    try:
+        for folder in (pipeline.data / "state", *(path for path in log.iterdir() if path.is_dir())):
+            shutil.rmtree(folder, ignore_errors=True)
+        for file in (
+            pipeline.database,
+            *(path for path in log.iterdir() if path.name != LOCK_FILE),
+        ):
+            file.unlink(missing_ok=True)
+    finally:
+        lock.release()
+    return True
 
 
 if __name__ == "__main__":

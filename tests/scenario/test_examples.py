@@ -6,6 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from millpond.log.shell.lock import DirectoryLock
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -62,6 +65,15 @@ def test_flights_demo_resumes_where_it_was(tmp_path: Path) -> None:
     assert "5,000 flights" in run_example(
         tmp_path, "examples.flights", "--rows", "5000", "--resume"
     )
+
+
+def test_flights_demo_keeps_its_hands_off_a_run_that_is_under_way(tmp_path: Path) -> None:
+    run_example(tmp_path, "examples.flights", "--rows", "100")
+    other = DirectoryLock(tmp_path / "data/flights-demo/log")
+    with pytest.raises(AssertionError, match="in use by another process"):
+        run_example(tmp_path, "examples.flights", "--rows", "100")
+    other.release()
+    assert (tmp_path / "data/flights-demo/log/flights-0").is_dir()
 
 
 def test_missing_data_is_told_in_a_sentence(tmp_path: Path) -> None:
