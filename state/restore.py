@@ -8,8 +8,9 @@ It is done when the *position* has reached the end that was captured at the star
 with a certain offset was seen: control records, compaction and aborted transactions take offsets and
 never arrive, and waiting for such a record is how two other frameworks hang.
 
-Writing sorted batches restores some 500k records/s. Sorting a whole changelog first and ingesting
-RocksDB files was only a fifth faster, holds all of it in memory, and can't be resumed.
+Sorted batches are written as they come (1M records of 32 stores: 3 s on two busy cores). Sorting a
+whole changelog first and ingesting RocksDB files was only a fifth faster, holds all of it in memory,
+and can't be resumed.
 """
 
 from dataclasses import dataclass
