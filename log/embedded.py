@@ -21,6 +21,7 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
+from .broker.checkpoints import write_recovery_points
 from .broker.delivery import end_for
 from .broker.opening import open_broker
 from .broker.steps import Steps
@@ -66,6 +67,7 @@ class EmbeddedLog:
     ) -> None:
         """Open what is on the disk; `open` does that at the right time and in the right place."""
         self._disk = disk
+        self._root = root
         self._clock = clock
         self._read_only = read_only
         self._durable_reads = durability == "fsync" and not read_only
@@ -337,11 +339,19 @@ class EmbeddedLog:
                 await clean_partitions(
                     self.broker, self._flusher, self.now, self._wakeups.wake, self._removing
                 )
+                await self._flusher.flush_idle(list(self.broker.partitions.values()))
                 self.transactions.complete_marked(self.now())
                 await self.run(self.transactions.abort_overdue(self.now()))
-                self.broker.checkpoint()
+                await self._checkpoint()
             except DiskFailed as error:
                 self._flusher.fail(error)
+
+    async def _checkpoint(self) -> None:
+        write = partial(write_recovery_points, self._disk, self.broker.recovery_points())
+        if self._root is None:
+            write()
+        else:
+            await anyio.to_thread.run_sync(write)
 
     def _close(self) -> None:
         if self._flusher.failed is None:

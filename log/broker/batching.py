@@ -1,8 +1,8 @@
 """Cuts a list of records into batches: large enough to be cheap, small enough to be taken.
 
 The size of a batch is known only once it is encoded, and measuring records one by one would cost
-more than the encoding. So all are encoded as one batch, and only when that comes out too large they
-are divided, by count, and encoded again.
+more than the encoding. So a batch that comes out too large is divided, by count, and encoded again;
+of a long list, the first records are encoded as a sample, which tells how many go into a batch.
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,8 @@ from ..records import encode_batch
 
 BATCH_BYTES: Final = 512 * 1024
 """What is aimed at: a reader that asks for little gets at least one batch, and waits for all of it."""
+
+SAMPLE_RECORDS: Final = 1000
 
 SEQUENCE_END: Final = 2**31
 _COMPRESSION: Final = {
@@ -45,11 +47,9 @@ def encode_batches(
     limit = min(config.max_message_bytes, config.segment_bytes)
     target = min(BATCH_BYTES, limit)
     compression = _COMPRESSION.get(config.compression_type, compression)
-    batches = []
-    pending = [records]
-    while pending:
-        some = pending.pop()
-        batch = encode_batch(
+
+    def encode(some: Sequence[NewRecord]) -> bytearray:
+        return encode_batch(
             some,
             producer_id=producer_id,
             producer_epoch=producer_epoch,
@@ -57,6 +57,14 @@ def encode_batches(
             transactional=transactional,
             compression=compression,
         )
+
+    batches = []
+    pending = [records]
+    if len(records) > 2 * SAMPLE_RECORDS:
+        pending = _divided(records, len(encode(records[:SAMPLE_RECORDS])) / SAMPLE_RECORDS, target)
+    while pending:
+        some = pending.pop()
+        batch = encode(some)
         if len(batch) <= target or (len(some) == 1 and len(batch) <= limit):
             batches.append(batch)
             base_sequence = (base_sequence + len(some)) % SEQUENCE_END
@@ -66,7 +74,13 @@ def encode_batches(
                 f"{config.max_message_bytes} and segment.bytes {config.segment_bytes}"
             )
         else:
-            count = -(-len(some) * target // len(batch))
-            count = max(1, min(count * 9 // 10, len(some) - 1))
-            pending += [some[at : at + count] for at in range(0, len(some), count)][::-1]
+            pending += _divided(some, len(batch) / len(some), target)
     return batches
+
+
+def _divided(
+    records: Sequence[NewRecord], record_bytes: float, target: int
+) -> list[Sequence[NewRecord]]:
+    """Divide records into lists that should fit, and at least in two; the first one comes last."""
+    count = max(1, min(int(target / record_bytes * 0.9), len(records) - 1))
+    return [records[at : at + count] for at in range(0, len(records), count)][::-1]

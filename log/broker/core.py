@@ -102,6 +102,11 @@ class Broker:
             raise UnknownTopic(f"there is no topic {name!r}")
         return topic
 
+    def internal_partitions(self, name: str) -> int:
+        """Return how many partitions an internal topic has: that was settled when it was made."""
+        topic = self.metadata.topics.get(name)  # missing only for readers while it is being made
+        return topic.partitions if topic is not None else INTERNAL_PARTITIONS
+
     def partition(self, partition: TopicPartition) -> PartitionLog:
         """Return a partition's log. Raises UnknownTopic."""
         log = self.partitions.get(partition)
@@ -191,17 +196,16 @@ class Broker:
         log = self.partition(partition)
         return log.append(batch, leader_epoch=self.leader_epoch, now=now, trusted=trusted)
 
-    def checkpoint(self) -> None:
-        """Note up to where each partition is on disk."""
-        points = {partition: log.flushed_offset for partition, log in self.partitions.items()}
-        checkpoints.write_recovery_points(self._disk, points)
+    def recovery_points(self) -> dict[TopicPartition, Offset]:
+        """Return up to where each partition is on disk."""
+        return {partition: log.flushed_offset for partition, log in self.partitions.items()}
 
     def close(self, now: Timestamp) -> None:
         """Flush and close everything: a clean stop."""
         for log in self.partitions.values():
             log.close(now)
         if not self.read_only:
-            self.checkpoint()
+            checkpoints.write_recovery_points(self._disk, self.recovery_points())
             checkpoints.mark_clean(self._disk)
 
     def abandon(self) -> None:
@@ -221,6 +225,8 @@ class Broker:
         if self.read_only and not self._disk.exists(directory):
             raise ConfigError("there is no log in this directory, so there is nothing to read")
         self._open_partition(topic, 0, now, clean=clean, points=points)
+        if METADATA_PARTITION not in self.partitions:
+            raise ConfigError("the log in this directory is only just being made; try again")
         for _header, batch in batches_of(self.partitions[METADATA_PARTITION]):
             for record in decode_batch(batch):
                 assert record.value is not None

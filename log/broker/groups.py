@@ -40,7 +40,7 @@ class Groups:
     def __init__(self, broker: Broker) -> None:
         """Replay what the log says."""
         self._broker = broker
-        count = broker.topic(GROUP_OFFSETS_TOPIC).partitions
+        count = broker.internal_partitions(GROUP_OFFSETS_TOPIC)
         self._states = [GroupOffsets() for _ in range(count)]
         self._homes: dict[str, TopicPartition] = {}
         for number, state in enumerate(self._states):

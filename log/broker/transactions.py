@@ -41,7 +41,7 @@ class Transactions:
         """Replay what the log says."""
         self._broker = broker
         self._groups = groups
-        count = broker.topic(TRANSACTIONS_TOPIC).partitions
+        count = broker.internal_partitions(TRANSACTIONS_TOPIC)
         self._coordinators = [TransactionCoordinator(broker.new_producer_id) for _ in range(count)]
         self._homes: dict[str, TopicPartition] = {}
         # By transactional id: where markers of its last transaction end, unless known to be durable.

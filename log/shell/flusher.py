@@ -13,7 +13,7 @@ leaves it to the operating system.
 
 import ctypes
 import os
-from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, Literal, Protocol, TypeAlias
@@ -138,14 +138,15 @@ class Flusher:
                 current, self._gathering = self._gathering, _Round()
                 await self._do(current)
 
-    async def flush(self, logs: Iterable[Syncable]) -> None:
-        """Make these durable now, whatever the mode: for checkpoints and at the end."""
+    async def flush_idle(self, logs: Collection[Syncable]) -> None:
+        """Sync what nobody waits for, such as markers, unless that is left to the system."""
         self.check()
-        async with self._syncing:
-            current = _Round()
-            current.logs.update(dict.fromkeys(logs))
-            await self._do(current)
-        self.check()
+        if self._durability != "os":
+            async with self._syncing:
+                current = _Round()
+                current.logs.update(dict.fromkeys(logs))
+                await self._do(current)
+            self.check()
 
     @asynccontextmanager
     async def quiet(self) -> AsyncIterator[None]:
