@@ -12,6 +12,7 @@ Only the disk, RocksDB and the clock are replaced, each by an equivalent that ca
 moment and forgets what a real one would forget.
 """
 
+import asyncio
 import copy
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -48,17 +49,19 @@ class AppTest:
         self._clock = VirtualClock(to_ms(start))
         self._disk = MemoryDisk()
         self._backends: dict[tuple[str, int], MemoryBackend] = {}
-        self._stack = AsyncExitStack()
+        self._stack: AsyncExitStack
+        self._failure: Exception | None = None
         self._group: anyio.abc.TaskGroup
         self._scope: anyio.CancelScope
         self._leave = anyio.Event()
         self._gone = anyio.Event()
 
     async def __aenter__(self) -> Self:
-        await self._stack.__aenter__()
-        self._stack.enter_context(plain_errors())
-        self._group = await self._stack.enter_async_context(anyio.create_task_group())
-        await self._start()
+        with plain_errors():
+            async with AsyncExitStack() as stack:
+                self._group = await stack.enter_async_context(anyio.create_task_group())
+                await self._start()
+                self._stack = stack.pop_all()
         return self
 
     async def __aexit__(
@@ -68,7 +71,13 @@ class AppTest:
         traceback: TracebackType | None,
     ) -> bool | None:
         self._leave.set()
-        return await self._stack.__aexit__(kind, error, traceback)
+        with plain_errors():
+            try:
+                return await self._stack.__aexit__(kind, error, traceback)
+            except Exception:
+                if self._failure is not None:
+                    raise self._failure from None  # It explains what the test met with.
+                raise
 
     @property
     def now(self) -> datetime:
@@ -97,7 +106,7 @@ class AppTest:
             await self._app.flush()
             for runner in self.engine.runners:
                 runner.commit_soon()
-            await anyio.wait_all_tasks_blocked()
+            await _all_others_wait()
             if await self.engine.is_settled():
                 return
             due = self._clock.next_due()
@@ -108,7 +117,7 @@ class AppTest:
         """Let time pass, waking everything that falls due on the way, in order."""
         until = self._clock.now() + duration_ms(duration, what="advance")
         while True:
-            await anyio.wait_all_tasks_blocked()
+            await _all_others_wait()
             due = self._clock.next_due()
             if due is None or due > until:
                 break
@@ -166,6 +175,9 @@ class AppTest:
                 async with self._running():
                     task_status.started()
                     await self._leave.wait()
+        except Exception as error:
+            self._failure = error
+            raise
         finally:
             self._gone.set()
 
@@ -184,6 +196,26 @@ class AppTest:
             engine = Engine(app, app.topology(), log, self._clock, open_backend)
             async with app.entered(engine):
                 yield engine
+
+
+async def _all_others_wait() -> None:
+    """Return once every other task waits for something.
+
+    On asyncio anyio's function looks again only after 0.1 s, of which most tests would consist.
+    """
+    try:
+        this = asyncio.current_task()
+    except RuntimeError:  # no asyncio here
+        await anyio.wait_all_tasks_blocked()
+        return
+    await asyncio.sleep(0)
+    while not all(task is this or _waits(task) for task in asyncio.all_tasks()):  # noqa: ASYNC110
+        await asyncio.sleep(0)
+
+
+def _waits(task: "asyncio.Task[Any]") -> bool:
+    waiter = getattr(task, "_fut_waiter", None)
+    return waiter is not None and not waiter.done()
 
 
 def _event(topic: Topic[Any, Any] | str, partition: TopicPartition, record: Any) -> Event[Any]:
