@@ -92,7 +92,6 @@ class TaskState:
         """
         self.backend = backend
         self._budget = budget
-        self._where = where
         self._stores: dict[str, Store] = {}
         self._pending: list[Change] = []
         self._pending_ranges: list[KeyRange] = []
@@ -245,6 +244,7 @@ class TaskState:
     def _register(self, name: str, changelog: str, made_for: str, tag: bytes) -> bytes:
         """Return the store's prefix; deletes what it can't use of an earlier one of that name."""
         assert changelog not in self._stores, f"two stores share the changelog {changelog!r}"
+        assert all(store.name != name for store in self._stores.values()), f"two stores {name!r}"
         known = self._known.get(name)
         if known is not None and known.made_for == made_for:
             return store_prefix(known.id, tag)
