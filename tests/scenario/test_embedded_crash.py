@@ -48,7 +48,7 @@ async def test_a_power_cut_at_every_operation_of_commits(loss: Loss) -> None:
     assert after > 50, "there is much that can be interrupted"
 
 
-@pytest.mark.parametrize("stride", [17, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("stride", [17, pytest.param(5, marks=pytest.mark.long)])
 async def test_a_power_cut_while_recovering_from_a_power_cut(loss: Loss, stride: int) -> None:
     lose_unsynced, torn_seed = loss
     beginning = await Life.begin()
