@@ -8,6 +8,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID, uuid4
@@ -17,6 +18,7 @@ from millpond.state.backend import Backend
 from millpond.state.cache import CacheBudget
 from millpond.state.changelog import ChangelogRecord
 from millpond.state.codec import Codec
+from millpond.state.errors import StoreClosed
 from millpond.state.keys import META_POSITION
 from millpond.state.memory import MemoryBackend
 from millpond.state.meta import Position
@@ -157,8 +159,9 @@ class RocksDisk:
 def wait_until_idle(backend: RocksBackend) -> None:
     """Wait for compactions, so that the files that are copied belong together."""
     busy = ("num-running-flushes", "num-running-compactions", "compaction-pending")
-    while any(backend._measure(f"rocksdb.{name}") for name in busy):
-        time.sleep(0.001)
+    with suppress(StoreClosed):
+        while any(backend._measure(f"rocksdb.{name}") for name in busy):
+            time.sleep(0.001)
 
 
 def copied(path: Path, image: Path) -> bool:
