@@ -6,6 +6,7 @@ Everything in `streams` that waits for time waits through a `Clock`. `SystemCloc
 
 import heapq
 import itertools
+import math
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -39,7 +40,7 @@ class SystemClock:
 
 
 class VirtualClock:
-    """A clock that only `advance` moves."""
+    """A clock that only `advance_to` moves, in whole milliseconds: waits are rounded up to them."""
 
     def __init__(self, start_ms: int) -> None:
         self._now = start_ms
@@ -52,7 +53,8 @@ class VirtualClock:
     @contextmanager
     def move_on_after(self, delay_ms: float) -> Iterator[anyio.CancelScope]:
         with anyio.CancelScope() as scope:
-            heapq.heappush(self._due, (self._now + delay_ms, next(self._ticket), scope))
+            due = self._now + (math.ceil(delay_ms) if math.isfinite(delay_ms) else delay_ms)
+            heapq.heappush(self._due, (due, next(self._ticket), scope))
             if delay_ms <= 0:
                 scope.cancel()
             try:
