@@ -6,7 +6,7 @@ where runs end never depends on batch sizes, commit intervals or timing; see `ta
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..log.model import Headers, NewRecord, Offset, Record, Timestamp, TopicPartition
@@ -30,6 +30,7 @@ class Run:
         stream_times: the task's stream time as of each event, itself included.
         stream_time_before: the stream time before the first event.
         next_offset: where to read on once all of the run is processed.
+        causes: of derived events, the offsets of the events that caused them.
     """
 
     source: "Topic[Any, Any] | Derived"
@@ -40,7 +41,7 @@ class Run:
     stream_times: list[Timestamp]
     stream_time_before: Timestamp
     next_offset: Offset
-    keys: list[Any] | None = field(default=None)
+    causes: Sequence[Offset] = ()
 
     def __len__(self) -> int:
         return len(self.values)
@@ -61,7 +62,7 @@ class Run:
             stream_times=self.stream_times[size:],
             stream_time_before=self.stream_times[size - 1] if size else self.stream_time_before,
             next_offset=self.next_offset,
-            keys=None if self.keys is None else self.keys[size:],
+            causes=self.causes[size:],
         )
         if self.records:
             self.next_offset = self.records[size].offset
@@ -69,8 +70,7 @@ class Run:
         del self.values[size:]
         del self.timestamps[size:]
         del self.stream_times[size:]
-        if self.keys is not None:
-            del self.keys[size:]
+        self.causes = self.causes[:size]
         return rest
 
     def stream_time_after(self) -> Timestamp:
@@ -78,8 +78,8 @@ class Run:
 
     def key(self, index: int) -> Any:
         """Return the decoded key of one event."""
-        if self.keys is not None:
-            return self.keys[index]
+        if not self.records:
+            return self.values[index].key
         key = self.records[index].key
         return None if key is None else self.source.decode_key(key)
 
@@ -88,12 +88,12 @@ class Run:
 
     def offset(self, index: int) -> Offset:
         """Return the event's offset; a derived event has that of the event which caused it."""
-        return self.records[index].offset if self.records else self.next_offset - 1
+        return self.records[index].offset if self.records else self.causes[index]
 
     def raw(self, index: int) -> NewRecord:
         """Return the event as a record that can be appended elsewhere, byte for byte."""
         if not self.records:
-            return self.source.encode(self.keys[index] if self.keys else None, self.values[index])
+            return self.source.encode(self.key(index), self.values[index])
         record = self.records[index]
         return NewRecord(record.key, record.value, self.timestamps[index], record.headers)
 

@@ -164,7 +164,7 @@ def _gather(held: list[tuple[Run, int]]) -> Run:
         next_offset=last.next_offset
         if last_index == len(last) - 1
         else last.offset(last_index + 1),
-        keys=None if has_records else [run.key(i) for run, i in held],
+        causes=() if has_records else [run.causes[i] for run, i in held],
     )
 
 

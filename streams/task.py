@@ -12,7 +12,7 @@ events in **runs**, and a run ends where the order of things could otherwise dep
 Running the agents is the runner's business (`runner.py`), as is every await.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -95,7 +95,7 @@ class Task:
         )
         self._closing = [table for table in self._windowed if table.closed in self._followed]
         self._updates: list[tuple[WindowedTable[Any, Any], Window[Any, Any], Run, int]] = []
-        self._last_late: dict[WindowedTable[Any, Any], tuple[TopicPartition, Offset]] = {}
+        self._last_late: dict[WindowedTable[Any, Any], tuple[TopicPartition, Offset, Any]] = {}
 
     def resume(
         self,
@@ -200,7 +200,8 @@ class Task:
             if closed and table.closed in self._followed:
                 size = table.windows.size_ms
                 windows = [Window(key, start, start + size, value) for start, key, value in closed]
-                runs.append(_derived_run(table.closed, windows, cause, watermark))
+                causes = [cause.offset(len(cause) - 1)] * len(windows)
+                runs.append(_derived_run(table.closed, windows, cause, causes, watermark))
         return runs
 
     def updated(
@@ -218,23 +219,25 @@ class Task:
         self._updates.append((table, window, instance.run, instance.index))
 
     def _update_runs(self) -> list[Run]:
-        by_table: dict[WindowedTable[Any, Any], list[Window[Any, Any]]] = {}
-        causes = {}
-        for table, window, run, _ in self._updates:
-            by_table.setdefault(table, []).append(window)
-            causes[table] = run
-        self._updates = []
-        return [
-            _derived_run(table.updates, windows, causes[table], causes[table].stream_time_after())
-            for table, windows in by_table.items()
-        ]
+        updates, self._updates = self._updates, []
+        by_table: dict[WindowedTable[Any, Any], list[tuple[Window[Any, Any], Run, Offset]]] = {}
+        for table, window, run, index in updates:
+            by_table.setdefault(table, []).append((window, run, run.offset(index)))
+        runs = []
+        for table, made in by_table.items():
+            windows, causes, offsets = zip(*made, strict=True)
+            last = causes[-1]
+            runs.append(
+                _derived_run(table.updates, list(windows), last, offsets, last.stream_time_after())
+            )
+        return runs
 
     def late(
         self, table: WindowedTable[Any, Any], run: Run, index: int, watermark: Timestamp
     ) -> None:
         """Forward a late event to its table's late topic, once for each event."""
-        event = (run.partition, run.offset(index))
-        if run.records and self._last_late.get(table) == event:
+        event = (run.partition, run.offset(index), None if run.records else run.values[index])
+        if self._last_late.get(table) == event:
             return
         self._last_late[table] = event
         start = table.windows.starts(run.timestamps[index])[0]
@@ -286,7 +289,11 @@ def _unfinished(instance: "Instance") -> list[tuple[Run, int]]:
 
 
 def _derived_run(
-    source: Derived, windows: list[Window[Any, Any]], cause: Run, stream_time: Timestamp
+    source: Derived,
+    windows: list[Window[Any, Any]],
+    cause: Run,
+    causes: Sequence[Offset],
+    stream_time: Timestamp,
 ) -> Run:
     return Run(
         source=source,
@@ -297,7 +304,7 @@ def _derived_run(
         stream_times=[stream_time] * len(windows),
         stream_time_before=stream_time,
         next_offset=cause.next_offset,
-        keys=[window.key for window in windows],
+        causes=causes,
     )
 
 

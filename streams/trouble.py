@@ -26,8 +26,8 @@ from .run import Run
 from .topic import Topic
 
 DerivedEvent = tuple[str, int, bytes, Offset]
-"""A window in a derived stream: the stream's name, the window's start, its encoded key, and the
-offset of the event that caused it."""
+"""A window in a derived stream: the stream's name, the window's start, its encoded key, and for an
+update the offset of the event that caused it. A window is closed only once, so there it is -1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,9 @@ class Troubles:
         if before:
             return run.cut(before), None
         size = sum(1 for record in run.records if record.offset <= unit.last)
+        if not size:  # Compaction has taken the unit away.
+            self.main = None
+            return None, None
         return run.cut(size), verdict
 
     def verdict_on(self, run: Run, index: int) -> Verdict | None:
@@ -155,4 +158,4 @@ def _derived_event(run: Run, index: int) -> DerivedEvent:
     source: Any = run.source
     window = run.values[index]
     key = source.table.key_codec.encode(window.key)
-    return (source.name, window.start, key, run.offset(index))
+    return (source.name, window.start, key, run.offset(index) if source.kind == "updates" else -1)
