@@ -307,8 +307,9 @@ class EmbeddedLog:
         finally:
             steps.close()
         self._wake(touched)
-        # Let others run even where nothing was waited for; what is done can't be cancelled any more.
-        await anyio.lowlevel.cancel_shielded_checkpoint()
+        if not (self._durable_reads and self._root):
+            # Nothing was waited for, but others want to run; what is done can't be cancelled any more.
+            await anyio.lowlevel.cancel_shielded_checkpoint()
         return result
 
     def _on_flushed(self, logs: Collection[Syncable]) -> None:

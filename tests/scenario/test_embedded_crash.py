@@ -19,7 +19,7 @@ LOSSES: dict[str, Loss] = {
 }
 
 
-@pytest.fixture(params=LOSSES.values(), ids=LOSSES)
+@pytest.fixture(params=LOSSES.values(), ids=list(LOSSES))
 def loss(request: pytest.FixtureRequest) -> Loss:
     chosen: Loss = request.param
     return chosen

@@ -1,5 +1,7 @@
 """Lists of records become batches that are neither too large nor too many."""
 
+from collections.abc import Mapping
+
 import pytest
 from millpond.log.broker.batching import BATCH_BYTES, SEQUENCE_END, encode_batches
 from millpond.log.config import TopicConfig
@@ -15,13 +17,12 @@ def encode(
     *,
     base_sequence: int = 0,
     compression: Compression = Compression.NONE,
-    **config: str,
+    config: Mapping[str, str] | None = None,
 ) -> list[bytearray]:
-    settings = {name.replace("_", "."): value for name, value in config.items()}
     return encode_batches(
         records,
         ORDERS,
-        TopicConfig.parse(settings, topic="orders"),
+        TopicConfig.parse(config or {}, topic="orders"),
         producer_id=7,
         producer_epoch=2,
         base_sequence=base_sequence,
@@ -79,13 +80,13 @@ def test_sequence_numbers_wrap() -> None:
 
 
 def test_what_the_topic_takes_is_the_limit() -> None:
-    batches = encode(some(100, 100), max_message_bytes="1000")
+    batches = encode(some(100, 100), config={"max.message.bytes": "1000"})
     assert len(batches) > 10
     assert all(len(batch) <= 1000 for batch in batches)
-    encode(some(1, 900), max_message_bytes="1000")
-    for settings in ({"max_message_bytes": "1000"}, {"segment_bytes": "1000"}):
+    encode(some(1, 900), config={"max.message.bytes": "1000"})
+    for setting in ("max.message.bytes", "segment.bytes"):
         with pytest.raises(RecordTooLarge, match="orders-0"):
-            encode([*some(3, 10), *some(1, 1000)], **settings)
+            encode([*some(3, 10), *some(1, 1000)], config={setting: "1000"})
 
 
 def test_a_record_between_the_aim_and_the_limit_is_a_batch_of_its_own() -> None:
@@ -99,7 +100,9 @@ def test_compressed_size_is_what_counts() -> None:
 
 
 def test_the_topic_may_insist_on_a_codec() -> None:
-    [lz4] = encode(some(3, 100), compression_type="lz4")
+    [lz4] = encode(some(3, 100), config={"compression.type": "lz4"})
     assert read_header(lz4).compression is Compression.LZ4
-    [plain] = encode(some(3, 100), compression=Compression.ZSTD, compression_type="uncompressed")
+    [plain] = encode(
+        some(3, 100), compression=Compression.ZSTD, config={"compression.type": "uncompressed"}
+    )
     assert read_header(plain).compression is Compression.NONE

@@ -69,7 +69,10 @@ def test_a_transaction_from_beginning_to_end() -> None:
     world.add(owner, ORDERS)
     assert world.add(owner, OTHER).partitions == {ORDERS, OTHER}
     decided = world.end(owner)
-    assert (decided.status, decided.partitions) == (Status.PREPARE_COMMIT, {ORDERS, OTHER})
+    assert (decided.status, decided.partitions) == (
+        Status.PREPARE_COMMIT,
+        frozenset({ORDERS, OTHER}),
+    )
     assert decided.producer_epoch == owner.producer_epoch, "markers carry the epoch of the data"
     done = world.complete()
     assert (done.status, done.partitions) == (Status.COMPLETE_COMMIT, frozenset())
@@ -117,7 +120,7 @@ def test_a_new_owner_first_aborts_what_was_left_open() -> None:
     zombie = world.init()
     world.add(zombie, ORDERS)
     abort = world.init()
-    assert (abort.status, abort.partitions) == (Status.PREPARE_ABORT, {ORDERS})
+    assert (abort.status, abort.partitions) == (Status.PREPARE_ABORT, frozenset({ORDERS}))
     assert abort.producer_epoch > zombie.producer_epoch, "late writes of the zombie are refused"
     with pytest.raises(ConcurrentTransaction):
         world.init()
