@@ -214,6 +214,7 @@ class TaskRunner:
         """Deal with the events that an agent has failed on, apart from all others."""
         for instance in self._crew:
             await self._crew.hand_out_held(instance)
+        await self._derive()
         await self._commit()
         for agent in self.task.subtopology.consumers(run.source):
             instance = self._crew[agent]
@@ -242,6 +243,10 @@ class TaskRunner:
         if isinstance(decision, StopIt):
             await self._commit()
             raise bad.error
+        # It must not come again, so nothing before it may either.
+        for agent in self.task.subtopology.consumers(self.task.input_of(partition).topic):
+            await self._crew.hand_out_held(self._crew[agent])
+        await self._derive()
         if isinstance(decision, SendToDeadLetter):
             record = bad.record
             headers = dead_letter_headers(
@@ -329,9 +334,7 @@ class TaskRunner:
         """Make all that is processed durable, as one transaction; then apply it to the store."""
         self._commit_asked = False
         self._crew.pause_at = self._clock.now() + self.engine.commit_interval_ms
-        for instance in self._crew:
-            if not isinstance(instance.agent.source, Topic):
-                await self._crew.hand_out_held(instance)
+        await self._finish_batches()
         progress = self.task.progress(self._crew)
         changes = self.stores.drain(self._clock.now())
         records = self.task.outputs.take()
@@ -352,6 +355,18 @@ class TaskRunner:
         self.engine.metrics.committed(self.task)
         await self.stores.flush_if_due()
         await self._purge_repartitioned()
+
+    async def _finish_batches(self) -> None:
+        """Have batches handed out, full or not, that can't wait in the log for the next commit."""
+        while overdue := [each for each in self._crew if each.held and not self._can_wait(each)]:
+            for instance in overdue:
+                await self._crew.hand_out_held(instance)
+            await self._derive()
+
+    def _can_wait(self, instance: Instance) -> bool:
+        """Whether held events may come again: not those of tables, nor what others are done with."""
+        source = instance.agent.source
+        return isinstance(source, Topic) and len(self.task.subtopology.consumers(source)) == 1
 
     async def _recover(self, broken: Instance) -> None:
         """Go back to the last commit, and decide what becomes of the event that failed."""

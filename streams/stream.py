@@ -103,7 +103,8 @@ class Stream(Generic[V]):
     async def take(self, size: int, *, within: timedelta) -> AsyncIterator[Batch[V]]:
         """Iterate in batches of `size`, or fewer when `within` has passed since the first arrived.
 
-        Events wait in the log, uncommitted, until their batch is done.
+        Events wait in the log, uncommitted, until their batch is done. If they can't, as other
+        agents of the same task have dealt with them already, a commit cuts the batch short.
 
         Raises:
             ConfigError: a size below 1, or a duration that is not positive.
