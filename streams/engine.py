@@ -141,16 +141,19 @@ class Engine:
     async def settle(self) -> None:
         """Return once all that is in the app's topics is processed and committed.
 
-        Events that `take` holds for a batch which is not full count as settled.
+        That includes batches which are not full: it waits until `take` hands them out.
         """
         while True:
             await self.flush()
-            if await self.is_settled():
+            if await self.is_settled() and not any(runner.held() for runner in self.runners):
                 return
             await anyio.sleep(0.005)
 
     async def is_settled(self) -> bool:
-        """Return whether all that is in the app's topics is processed and committed."""
+        """Return whether all that is in the app's topics is processed and committed.
+
+        Events that `take` holds for a batch which is not full count as processed.
+        """
         if not all(runner.is_settled for runner in self.runners):
             return False
         positions: dict[TopicPartition, int] = {}

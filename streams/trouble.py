@@ -4,19 +4,24 @@ After a failure the task goes back to its last commit, so nothing of the failed 
 tables or outputs. It then advances to the event (or the batch) that failed, commits what comes
 before, and deals with that **unit** on its own: tries it again, passes over it, or sends it to a
 dead-letter topic. So a failure repeats at most one commit interval of work, once.
+
+A batch fails as a whole and is tried again as a whole. Before it would be given up, its events are
+tried one by one, so that only those are given up which fail alone.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..log.model import Headers, Offset, TopicPartition
 from .agent import Agent
-from .errors import DecodeFailed
+from .errors import DecodeFailed, StreamError
 from .instance import Instance
 from .policy import (
     Decision,
     Policy,
+    RetryAfter,
     SendToDeadLetter,
+    SkipIt,
     StopIt,
     dead_letter_headers,
     decide,
@@ -40,6 +45,14 @@ class Unit:
     last: Offset
     derived: DerivedEvent | None = None
 
+    def covers(self, other: "Unit") -> bool:
+        """Whether another unit of the same agent lies within this one."""
+        same = self.agent is other.agent and self.partition == other.partition
+        return same and self.first <= other.first and other.last <= self.last
+
+    def first_event(self) -> "Unit":
+        return replace(self, last=self.first)
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -54,9 +67,16 @@ class Verdict:
 
 @dataclass(slots=True)
 class Troubles:
-    """The failures of one task that are not dealt with yet."""
+    """The failures of one task that are not dealt with yet.
+
+    Attributes:
+        main: what is decided about events of the log that come next.
+        singly: a batch whose events are to be tried one by one.
+        derived: what is decided about events of derived streams.
+    """
 
     main: Verdict | None = None
+    singly: Unit | None = None
     derived: dict[DerivedEvent, Verdict] = field(default_factory=dict)
     _passed: list[DerivedEvent] = field(default_factory=list)
 
@@ -69,7 +89,14 @@ class Troubles:
         policy = instance.agent.on_error
         if isinstance(instance.failure, DecodeFailed) and isinstance(instance.agent.source, Topic):
             policy = instance.agent.source.on_decode_error
-        decision = StopIt() if unit.first < 0 else decide(policy, attempts, draw)
+        if unit.first < 0:
+            decision: Decision = StopIt()
+        elif self.singly is not None and self.singly.covers(unit):
+            decision = exhausted(policy)
+        else:
+            decision = decide(policy, attempts, draw)
+        if unit.last > unit.first and isinstance(decision, SkipIt | SendToDeadLetter):
+            self.singly, unit, decision = unit, unit.first_event(), RetryAfter(0)
         verdict = Verdict(unit, attempts, decision, instance.failure, now)
         if unit.derived is None:
             self.main = verdict
@@ -87,7 +114,7 @@ class Troubles:
 
         Returns the rest of the run, and the verdict if the run is now exactly the unit.
         """
-        verdict = self.main
+        verdict = self.main or self._next_single(run)
         if verdict is None or verdict.unit.partition != run.partition or not len(run):
             return None, None
         unit = verdict.unit
@@ -99,6 +126,18 @@ class Troubles:
             self.main = None
             return None, None
         return run.cut(size), verdict
+
+    def _next_single(self, run: Run) -> Verdict | None:
+        """Return the verdict to try the run's first event alone, if its batch is tried singly."""
+        batch = self.singly
+        if batch is None or batch.partition != run.partition or not len(run):
+            return None
+        offset = run.offset(0)
+        if offset > batch.last:
+            self.singly = None
+            return None
+        event = replace(batch, first=offset, last=offset)
+        return Verdict(event, 0, RetryAfter(0), StreamError("tried alone"), 0)
 
     def verdict_on(self, run: Run, index: int) -> Verdict | None:
         """Return what was decided about one event of a derived run, if anything."""

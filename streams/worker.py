@@ -1,7 +1,7 @@
 """An app on this machine: the embedded log, RocksDB, the machine's clock."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import anyio.to_thread
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 async def run_app(app: "App") -> AsyncIterator[Engine]:
     """Run an app on the embedded log in its data directory."""
     topology = app.topology()
+    with suppress(OSError):  # The log says better what is wrong with its directory.
+        app.data.mkdir(parents=True, exist_ok=True)
     rocks = RocksEnvironment(app.settings.state_memory_bytes)
     root = app.data / "state" / app.name
 
