@@ -3,9 +3,8 @@
 from datetime import timedelta
 from typing import Any
 
-import pytest
-
 import millpond as mp
+import pytest
 
 pytestmark = pytest.mark.anyio
 
