@@ -4,7 +4,6 @@ Definitions (topics, tables, agents, timers) are collected here; `topology.py` m
 `engine.py` brings it to life.
 """
 
-import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
@@ -15,9 +14,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from ..log.errors import ConfigError
 from ..log.model import Headers, Timestamp
 from .agent import Agent, AgentFunction, Source
+from .checks import check_function, check_owner, check_topic, own_tables
 from .codecs import codec_for
 from .engine import Engine
-from .errors import StreamError
+from .errors import StreamError, TopologyError
 from .flow import Flow
 from .policy import Policy, Stop, check_policy, dead_letters
 from .references import references
@@ -158,6 +158,7 @@ class App:
     def GlobalTable(self, name: str, *, topic: Topic[K, V]) -> GlobalTable[K, V]:  # noqa: N802
         """Declare a copy of a whole (compacted) topic in every worker, for lookups by any key."""
         self._check_new(name, {**self._tables, **self._global_tables}, "table")
+        check_topic(self, topic, f"GlobalTable({name!r}, topic=…)")
         table = self._global_tables[name] = GlobalTable(self, name, topic)
         return table
 
@@ -187,14 +188,21 @@ class App:
                 f"@app.agent({source!r}): expected what `app.topic(…)` or `group_by` returned, or a "
                 "windowed table's `.closed` or `.updates`"
             )
+        check_owner(self, source if isinstance(source, Topic) else source.table, "@app.agent(…)")
+        if isinstance(source, Derived) and flow is not None and flow.rate is not None:
+            raise ConfigError(
+                f"@app.agent({source.name}, flow={flow}): windows wait nowhere, so no rate can hold "
+                "them back: send them to a topic, and give the rate to an agent on that"
+            )
+        named = own_tables(self, tables)
 
         def declare(function: AgentFunction) -> Agent:
             agent_name = name or str(getattr(function, "__name__", repr(function)))
-            _check_function(function, agent_name)
+            check_function(function, agent_name)
             self._check_new(agent_name, self._agents, "agent")
             policy = check_policy(on_error or Stop(), what=f"agent {agent_name!r}: on_error")
             agent = self._agents[agent_name] = Agent(
-                agent_name, function, source, flow or Flow(), policy, tuple(tables)
+                agent_name, function, source, flow or Flow(), policy, named
             )
             return agent
 
@@ -205,7 +213,7 @@ class App:
         interval_ms = duration_ms(interval, what="@app.timer")
 
         def declare(function: Service) -> Service:
-            _check_function(function, function.__name__)
+            check_function(function, function.__name__)
 
             async def tick() -> None:
                 while True:
@@ -219,7 +227,7 @@ class App:
 
     def task(self, function: Service) -> Service:
         """Run an async function once, beside the agents, when the app has started."""
-        _check_function(function, function.__name__)
+        check_function(function, function.__name__)
         self._services.append(function)
         return function
 
@@ -270,6 +278,12 @@ class App:
         for agent in self._agents.values():
             used = references(agent.function, kinds)
             found = [item for item in used if isinstance(item, Table) and item.app is self]
+            for table in found:
+                if self._tables[table.name] is not table:
+                    raise TopologyError(
+                        f"agent {agent.name!r} uses table {table.name!r} as it was before it was given "
+                        "windows: use what `.tumbling(…)` or `.hopping(…)` returned"
+                    )
             agents.append(
                 replace(
                     agent,
@@ -330,7 +344,12 @@ class App:
             if size_ms == step_ms
             else Hopping(size_ms, step_ms, grace_ms)
         )
+        if self._tables.get(table.name) is not table:
+            raise ConfigError(
+                f"table {table.name!r} has windows already: declare another table for other windows"
+            )
         late = late or self.topic(f"{self.name}-{table.name}-late")
+        check_topic(self, late, f"table {table.name!r}: late=…")
         windowed = WindowedTable(table, windows, late)
         self._tables[table.name] = windowed
         return windowed
@@ -370,7 +389,9 @@ class App:
         policies = [agent.on_error for agent in agents]
         policies += [topic.on_decode_error for topic in self._topics.values()]
         for topic in dead_letters(policies):
-            if isinstance(topic, str) and topic not in self._topics:
+            if not isinstance(topic, str):
+                check_topic(self, topic, f"DeadLetter({topic!r})")
+            elif topic not in self._topics:
                 self.topic(topic)
 
     def _check_new(self, name: str, taken: Mapping[str, Any], what: str) -> None:
@@ -382,17 +403,3 @@ class App:
 
     def __repr__(self) -> str:
         return f"<App {self.name}>"
-
-
-def _check_function(function: Any, name: str) -> None:
-    if inspect.iscoroutinefunction(function):
-        return
-    where = ""
-    code = getattr(function, "__code__", None)
-    if code is not None:
-        where = f" ({code.co_filename}:{code.co_firstlineno})"
-    kind = "yields" if inspect.isasyncgenfunction(function) else "is not async"
-    raise ConfigError(
-        f"{name!r}{where} {kind}: write `async def {name}(…):`"
-        + (", and send results with `await topic.send(…)`" if kind == "yields" else "")
-    )
