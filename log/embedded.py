@@ -75,7 +75,7 @@ class EmbeddedLog:
         self._flusher = Flusher(
             durability, on_flushed=self._on_flushed, root=root, interval_s=flush_interval_s
         )
-        self._removing = anyio.Lock()
+        self._removing = anyio.Lock(fast_acquire=True)
         self._transactional_ids: dict[str, anyio.Lock] = {}
         self._load()
 
@@ -258,7 +258,7 @@ class EmbeddedLog:
 
     async def transactional_producer(self, transactional_id: str) -> EmbeddedTransactionalProducer:
         self.check_writable()
-        lock = self._transactional_ids.setdefault(transactional_id, anyio.Lock())
+        lock = self._transactional_ids.setdefault(transactional_id, anyio.Lock(fast_acquire=True))
         async with lock:
             with anyio.CancelScope(shield=True):
                 owner = await self.run(

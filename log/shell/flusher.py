@@ -84,7 +84,7 @@ class Flusher:
         self._interval_s = interval_s
         self._gathering = _Round()
         self._wanted = anyio.Event()
-        self._syncing = anyio.Lock()
+        self._syncing = anyio.Lock(fast_acquire=True)
         self._thread = anyio.CapacityLimiter(1)
 
     def check(self) -> None:

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-
 from millpond.log.embedded import EmbeddedLog
 from millpond.log.interface import Log, OpenLog
 from millpond.log.shell.memory_disk import MemoryDisk

@@ -1,6 +1,7 @@
 """Records are appended in order, whole, and come back as they were."""
 
 import anyio
+import anyio.lowlevel
 import pytest
 from millpond.log.errors import RecordTooLarge
 from millpond.log.interface import Log

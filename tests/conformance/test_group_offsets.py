@@ -1,6 +1,7 @@
 """Groups remember how far they are."""
 
 import anyio
+import anyio.lowlevel
 import pytest
 from millpond.log.errors import RecordTooLarge
 from millpond.log.interface import Log

@@ -1,6 +1,7 @@
 """One commit: all its records and offsets, or none of them; one writer at a time."""
 
 import anyio
+import anyio.lowlevel
 import pytest
 from millpond.log.errors import Fenced, RecordTooLarge
 from millpond.log.interface import Log, TransactionalProducer
@@ -54,6 +55,22 @@ async def test_many_commits_of_one_producer_follow_each_other(log: Log) -> None:
         await producer.commit({ORDERS: [new(b"%d" % i)]}, group="g", offsets=offsets)
     assert await values(log) == [b"%d" % i for i in range(20)]
     assert await log.committed_offsets("g") == {OTHER: CommittedOffset(20)}
+
+
+async def test_commits_in_flight_on_one_producer_keep_their_order(log: Log) -> None:
+    await make_topic(log)
+    producer = await log.transactional_producer("task-0")
+
+    async def commit(number: int) -> None:
+        offsets = {OTHER: CommittedOffset(number)}
+        await producer.commit({ORDERS: [new(b"%d" % number)]}, group="g", offsets=offsets)
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(20):
+            tasks.start_soon(commit, number)
+            await anyio.lowlevel.checkpoint()  # it has called `commit` now, but nothing more
+    assert await values(log) == [b"%d" % number for number in range(20)]
+    assert await log.committed_offsets("g") == {OTHER: CommittedOffset(19)}
 
 
 async def test_a_commit_of_offsets_alone(log: Log) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 from millpond.log.embedded import EmbeddedLog
 from millpond.log.errors import (
@@ -261,6 +262,28 @@ async def test_a_commit_once_begun_is_not_cancelled(tmp_path: Path) -> None:
         assert await log.committed_offsets("g") == {ORDERS: CommittedOffset(1)}
         await producer.commit({ORDERS: [new("b")]}, group="g", offsets={})
         assert await values(log) == ["a", "b"]
+
+
+async def test_topics_may_go_in_the_middle_of_commits(tmp_path: Path) -> None:
+    async with EmbeddedLog.open(tmp_path) as log:
+        producer = await log.transactional_producer("task")
+        gone = TopicPartition("gone", 0)
+        for _ in range(5):
+            await log.create_topics([TopicSpec("orders", 1), TopicSpec("gone", 1)])
+
+            async def commit() -> None:
+                offsets = {gone: CommittedOffset(1)}
+                records = {ORDERS: [new("kept")], gone: [new("lost")]}
+                await producer.commit(records, group="g", offsets=offsets)
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(commit)
+                await anyio.lowlevel.checkpoint()
+                tasks.start_soon(log.delete_topics, ["gone"])
+            assert await values(log) == ["kept"]
+            assert await log.committed_offsets("g") == {}
+            assert tmp_path / "gone-0" not in modification_times(tmp_path)
+            await log.delete_topics(["orders"])
 
 
 async def test_commits_of_many_producers_share_syncs(tmp_path: Path) -> None:
