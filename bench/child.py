@@ -1,6 +1,6 @@
 """The process of one measurement: ``python -m bench.child stateless floor DIRECTORY 0.1 0``.
 
-Prints what it measured as one line of JSON.
+Prints what it measured as one line of JSON. It collects garbage as a worker does, floors too.
 """
 
 import dataclasses
@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import anyio
+from millpond.streams.process import collect_garbage_rarely
 
 from .benchmarks import BENCHMARKS
 from .measure import Measured, Work, pin_to_one_core
@@ -34,6 +35,7 @@ async def measure(name: str, role: str, work: Work) -> Measured | None:
 
 def main(name: str, role: str, directory: str, scale: str, number: str) -> None:
     pin_to_one_core()
+    collect_garbage_rarely()
     work = work_of(name, Path(directory), float(scale), int(number))
     measured = anyio.run(measure, name, role, work)
     print(json.dumps(measured and dataclasses.asdict(measured)))
