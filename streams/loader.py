@@ -5,6 +5,7 @@ and not the way we took to find it out.
 """
 
 import importlib
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -16,6 +17,9 @@ from ..log.errors import ConfigError
 A = TypeVar("A")
 
 _FRAMES_MAX: Final = 4
+_OURS: Final = tuple(
+    f"{Path(__file__).parents[1] / part}{os.sep}" for part in ("log", "state", "streams")
+)
 _MISSING: Final = object()
 
 
@@ -78,8 +82,8 @@ def _import_failed(module_name: str, error: Exception) -> str:
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename not in (__file__, importlib.__file__)
-        and not frame.filename.startswith("<frozen importlib")
+        if frame.filename != importlib.__file__
+        and not frame.filename.startswith(("<frozen importlib", *_OURS))
     ]
     told = traceback.format_list(frames[-_FRAMES_MAX:]) + traceback.format_exception_only(error)
     return f"module {module_name!r} failed while it was imported:\n{''.join(told).rstrip()}"

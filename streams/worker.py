@@ -8,6 +8,7 @@ import anyio.to_thread
 
 from ..log.embedded import EmbeddedLog
 from ..state.backend import Backend
+from ..state.errors import StoreFailed
 from ..state.rocks import RocksEnvironment
 from .clock import SystemClock
 from .engine import Engine
@@ -24,12 +25,15 @@ async def run_app(app: "App") -> AsyncIterator[Engine]:
     with suppress(OSError):  # The log says better what is wrong with its directory.
         app.data.mkdir(parents=True, exist_ok=True)
     rocks = RocksEnvironment(app.settings.state_memory_bytes)
-    root = app.data / "state" / app.name
+    root = app.data.absolute() / "state" / app.name
 
     async def open_backend(subtopology: str, partition: int, *, rebuild: bool) -> Backend:
         path = root / subtopology / str(partition)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return await anyio.to_thread.run_sync(lambda: rocks.open(path, rebuild=rebuild))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return await anyio.to_thread.run_sync(lambda: rocks.open(path, rebuild=rebuild))
+        except OSError as error:
+            raise StoreFailed(str(path), error.strerror or str(error)) from None
 
     with plain_errors():
         async with EmbeddedLog.open(app.data / "log", durability=app.settings.durability) as log:
