@@ -12,6 +12,7 @@ theirs, and below them what happened to the record.
 import contextlib
 import os
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -27,8 +28,12 @@ EXIT_INTERRUPTED: Final = 130
 
 _PACKAGE: Final = Path(__file__).parents[2]
 _OURS: Final = tuple(f"{_PACKAGE / part}{os.sep}" for part in ("log", "state", "streams"))
-_MACHINERY: Final = ("anyio", "asyncio", "contextlib.py", "concurrent", "trio", "outcome")
-"""What stands between us and user code in a traceback, and explains nothing to the user."""
+_LIBRARIES: Final = tuple(
+    f"{Path(sysconfig.get_path(kind))}{os.sep}"
+    for kind in ("stdlib", "platstdlib", "purelib", "platlib")
+)
+"""Where Python and installed packages are. The repository's root is our package, so it may hold
+examples and tests: those are user code."""
 
 
 class NothingFound(StreamError):
@@ -77,7 +82,7 @@ def reported() -> Iterator[Outcome]:
         tell(error)
         outcome.code = EXIT_FAILED
     except Exception as error:
-        if not user_trace(error):
+        if not _came_through_user_code(error):
             raise
         tell(error)
         outcome.code = EXIT_FAILED
@@ -103,24 +108,33 @@ def tell(error: BaseException) -> None:
 def user_trace(error: BaseException) -> str:
     """Return the traceback without our frames; empty when no other frame is left."""
     told = traceback.TracebackException.from_exception(error)
-    if not _keep_user_frames(told):
-        return ""
-    return "".join(told.format()).rstrip()
+    frame_counts = [_keep_user_frames(each) for each in _chain(told)]
+    return "".join(told.format()).rstrip() if any(frame_counts) else ""
 
 
-def _keep_user_frames(told: traceback.TracebackException) -> bool:
-    """Strip an exception, and those it came from, of our frames; say whether any frame is left."""
+def _chain(told: traceback.TracebackException) -> Iterator[traceback.TracebackException]:
+    """Yield an exception and all that it came from or consists of."""
+    yield told
+    for other in (told.__cause__, told.__context__, *(told.exceptions or ())):
+        if other is not None:
+            yield from _chain(other)
+
+
+def _keep_user_frames(told: traceback.TracebackException) -> int:
+    """Strip an exception of our frames, and of what led to the user's; return how many are left."""
     frames = [frame for frame in told.stack if not frame.filename.startswith(_OURS)]
-    while frames and _is_machinery(frames[0].filename):
-        del frames[0]
-    told.stack = traceback.StackSummary.from_list(frames)
-    others = [told.__cause__, told.__context__, *(told.exceptions or ())]
-    left = [_keep_user_frames(other) for other in others if other is not None]
-    return bool(frames) or any(left)
+    users = [number for number, frame in enumerate(frames) if _is_users(frame.filename)]
+    told.stack = traceback.StackSummary.from_list(frames[users[0] :] if users else frames)
+    return len(told.stack)
 
 
-def _is_machinery(filename: str) -> bool:
-    return any(part in _MACHINERY for part in Path(filename).parts[-3:])
+def _came_through_user_code(error: BaseException) -> bool:
+    told = traceback.TracebackException.from_exception(error)
+    return any(_is_users(frame.filename) for each in _chain(told) for frame in each.stack)
+
+
+def _is_users(filename: str) -> bool:
+    return not filename.startswith((*_OURS, *_LIBRARIES, "<frozen"))
 
 
 def _forget_stdout() -> None:

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from ..app import App
 from ..engine import Engine
-from .status import Pace, describe, restore_progress
+from .status import Pace, describe, ready_line, restore_progress, stopped_line
 
 REFRESH_S: Final = 0.5
 RESTORE_REFRESH_S: Final = 0.1
@@ -33,7 +33,8 @@ class LiveStatus:
         self._console = Console()
         self._live = Live(console=self._console, auto_refresh=False)
         self._pace = Pace()
-        self._events = 0
+        self._engine: Engine | None = None
+        self._footer = "Ctrl-C stops the worker."
         self._next_draw_at = self._began
 
     def __enter__(self) -> Self:
@@ -63,22 +64,22 @@ class LiveStatus:
         self._draw(Group(describe(self._app, engine), bar))
 
     def ready(self, engine: Engine) -> None:
-        _, restored = restore_progress(engine)
-        took = time.monotonic() - self._began
-        state = f", {restored:,} changelog records restored" if restored else ""
-        self._console.print(f"{describe(self._app, engine)}: ready after {took:.1f} s{state}")
+        self._engine = engine
         self._pace.rates(engine)
+        self._console.print(ready_line(self._app, engine, self._began), highlight=False)
         self.working(engine)
 
     def working(self, engine: Engine) -> None:
-        self._draw(Group(self._table(engine), Text("Ctrl-C stops it in order", style="dim")))
+        passed = ", ".join(f"{agent} {count:,}" for agent, count in engine.metrics.passed.items())
+        notes = [Text(f"passed over: {passed}", style="yellow")] if passed else []
+        self._draw(Group(self._table(engine), *notes, Text(self._footer, style="dim")))
 
     def stopping(self, engine: Engine) -> None:
-        self._events = engine.metrics.events.total()
-        self._draw(Text("stopping: finishing current events; Ctrl-C again stops at once"))
+        self._footer = "Stopping: current events are finished first. Ctrl-C again stops at once."
+        self.working(engine)
 
     def stopped(self) -> None:
-        self._draw(Text(f"stopped in order after {self._events:,} events"))
+        self._draw(Text(stopped_line(self._engine)))
 
     def restore_terminal(self) -> None:
         self._live.stop()

@@ -20,6 +20,8 @@ def render_mermaid(topology: Topology) -> str:
     for sub in topology.subtopologies:
         for agent in sub.agents:
             lines += _edges(agent, names)
+        for table in sub.windowed:
+            lines.append(f"  {names.of(table)} -. late .-> {names.of(table.late)}")
     return "\n".join(lines)
 
 

@@ -1,5 +1,6 @@
 """What can be typed: commands, arguments, options and help. The work is done in other files."""
 
+import inspect
 import os
 import re
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ import typer
 
 from ...log.errors import ConfigError
 from ...log.model import Timestamp
+from . import DATA_VARIABLE
 from .failures import EXIT_INTERRUPTED, perform, reported
 
 HELP: Final = """
@@ -33,8 +35,10 @@ Exit codes:
 """
 
 DATA: Final = Path("data")
+"""Where commands look that know no app; what `App(data=…)` is by default."""
+
 _DATA_OPTION: Final[Any] = typer.Option(
-    "--data", metavar="DIR", envvar="MILLPOND_DATA", help="The data directory of the app."
+    "--data", metavar="DIR", envvar=DATA_VARIABLE, help="The data directory of the app."
 )
 
 Data = Annotated[Path, _DATA_OPTION]
@@ -56,7 +60,7 @@ AppName = Annotated[
 ]
 
 
-def run(arguments: Sequence[str]) -> int:
+def run_program(arguments: Sequence[str]) -> int:
     """Do what a command line says, and return the exit code."""
     with reported() as outcome:
         try:
@@ -84,14 +88,23 @@ def _program() -> typer.Typer:
         ("send", send),
         ("groups", groups),
     ):
-        program.command(name)(command)
+        program.command(name, help=_unwrapped(command.__doc__))(command)
     table = typer.Typer(
         help="Look at what a table holds, as of what is committed.", no_args_is_help=True
     )
-    table.command("get")(table_get)
-    table.command("list")(table_list)
+    table.command("get", help=_unwrapped(table_get.__doc__))(table_get)
+    table.command("list", help=_unwrapped(table_list.__doc__))(table_list)
     program.add_typer(table, name="table")
     return program
+
+
+def _unwrapped(text: str | None) -> str:
+    """Return a docstring with each paragraph in one line, to be wrapped as the terminal needs it."""
+    paragraphs = inspect.cleandoc(text or "").split("\n\n")
+    return "\n\n".join(
+        paragraph if paragraph.startswith("\b") else paragraph.replace("\n", " ")
+        for paragraph in paragraphs
+    )
 
 
 def _print_version(wanted: bool) -> None:
@@ -123,13 +136,9 @@ def worker(target: Target, data: DataOfApp = None) -> None:
     The first SIGINT (Ctrl-C) or SIGTERM lets it finish its current events and commit; a second one
     stops it at once, which is safe as well: what was not committed will be read again.
     """
-    from ..app import App
-    from ..loader import load_app
-    from .worker import work
+    from .worker import run_worker
 
-    app = load_app(target, App)
-    app.data = data or app.data
-    _finish(perform(work, app))
+    _finish(run_worker(target, data))
 
 
 def graph(
@@ -199,7 +208,7 @@ def tail(
         partition or (),
         count,
         from_beginning,
-        None if since is None else _moment(since, "--since"),
+        None if since is None else moment(since, "--since"),
         follow,
         form,
     )
@@ -262,7 +271,7 @@ def table_get(
     """Print a key's value; in a windowed table, in each window that is open."""
     from .table import show_value
 
-    start = None if window is None else _moment(window, "--window")
+    start = None if window is None else moment(window, "--window")
     chosen, directory = _table_of(app, app_name, data)
     _finish(perform(show_value, directory, chosen, table, key, start))
 
@@ -302,7 +311,7 @@ def _finish(code: int) -> None:
 _UNITS_MS: Final = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
-def _moment(text: str, option: str) -> Timestamp:
+def moment(text: str, option: str) -> Timestamp:
     """Return a time that was typed: how long ago, in ISO 8601, or milliseconds since 1970."""
     from ..timestamps import to_ms
 
@@ -310,7 +319,7 @@ def _moment(text: str, option: str) -> Timestamp:
         now = to_ms(datetime.now(UTC))
         return max(now - int(ago[1]) * _UNITS_MS[ago[2]], 0)
     try:
-        if text.isdecimal() and len(text) > len("20130101"):
+        if re.fullmatch(r"\d{13}", text):  # from 2001 on; fewer digits might be seconds
             return to_ms(int(text))
         moment = datetime.fromisoformat(text)
         return to_ms(moment if moment.tzinfo else moment.replace(tzinfo=UTC))

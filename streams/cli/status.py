@@ -5,7 +5,7 @@ The lines go to stderr, so that stdout belongs to the app's own prints.
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final, Protocol
 
@@ -13,6 +13,7 @@ from ..app import App
 from ..engine import Engine
 
 LINE_INTERVAL_S: Final = 10.0
+PACE_MIN_S: Final = 0.2
 
 
 class Status(Protocol):
@@ -53,23 +54,28 @@ def make_status(app: App) -> Iterator[Status]:
 
 
 class Pace:
-    """Counts events and restored records between two looks."""
+    """Turns counts of events into rates, from one look to the next."""
 
     def __init__(self) -> None:
         self._at = time.monotonic()
-        self._seen: dict[str, int] = {}
+        self._seen: Mapping[str, int] = {}
+        self._rates: Mapping[str, float] = {}
 
-    def rates(self, engine: Engine) -> dict[str, float]:
-        """Return events per second since the last call, by subtopology."""
-        now = time.monotonic()
-        passed = max(now - self._at, 1e-3)
+    def rates(self, engine: Engine) -> Mapping[str, float]:
+        """Return events per second since the look before, by subtopology.
+
+        Two looks that follow at once would tell of chance, so the second gets the same answer.
+        """
+        passed = time.monotonic() - self._at
+        if self._rates and passed < PACE_MIN_S:
+            return self._rates
         events = dict(engine.metrics.events)
-        rates = {
-            sub.name: (events.get(sub.name, 0) - self._seen.get(sub.name, 0)) / passed
+        self._rates = {
+            sub.name: (events.get(sub.name, 0) - self._seen.get(sub.name, 0)) / max(passed, 1e-3)
             for sub in engine.topology.subtopologies
         }
-        self._at, self._seen = now, events
-        return rates
+        self._at, self._seen = time.monotonic(), events
+        return self._rates
 
 
 class Lines:
@@ -82,6 +88,7 @@ class Lines:
         self._began = time.monotonic()
         self._told_at = self._began
         self._told_restore = False
+        self._engine: Engine | None = None
         self._events = 0
         self._pace = Pace()
 
@@ -92,29 +99,25 @@ class Lines:
             self._say(f"restoring state: {restored:,} of {to_restore:,} changelog records")
 
     def ready(self, engine: Engine) -> None:
-        _, restored = restore_progress(engine)
-        took = f"{time.monotonic() - self._began:.1f} s"
-        state = f", {restored:,} changelog records restored" if restored else ""
-        self._say(f"{describe(self._app, engine)}: ready after {took}{state}")
+        self._engine = engine
         self._pace.rates(engine)
+        self._say(ready_line(self._app, engine, self._began))
 
     def working(self, engine: Engine) -> None:
-        events = engine.metrics.events.total()
-        lags = engine.lag()
+        events, lags = engine.metrics.events.total(), engine.lag()
+        rates = self._pace.rates(engine)
         if events == self._events and not any(lags.values()):
             return
         self._events = events
-        rates = self._pace.rates(engine)
-        self._say(
-            ", ".join(f"{n}: {rates[n]:,.0f} events/s, lag {lag:,}" for n, lag in lags.items())
-        )
+        parts = [f"{name} {rates[name]:,.0f} events/s, lag {lag:,}" for name, lag in lags.items()]
+        parts += [f"{agent} passed over {n:,}" for agent, n in engine.metrics.passed.items()]
+        self._say("; ".join(parts))
 
     def stopping(self, engine: Engine) -> None:
-        self._events = engine.metrics.events.total()
-        self._say("stopping: finishing current events; a second signal stops at once")
+        self._say("stopping: current events are finished first; a second signal stops at once")
 
     def stopped(self) -> None:
-        self._say(f"stopped in order after {self._events:,} events")
+        self._say(stopped_line(self._engine))
 
     def restore_terminal(self) -> None:
         pass
@@ -127,13 +130,26 @@ class Lines:
         print(f"millpond: {text}", file=sys.stderr, flush=True)
 
 
+def ready_line(app: App, engine: Engine, began: float) -> str:
+    """Return that all is ready, after how long, and what was restored."""
+    restored, _ = restore_progress(engine)
+    state = f", {restored:,} changelog records restored" if restored else ""
+    return f"{describe(app, engine)}: ready after {time.monotonic() - began:.1f} s{state}"
+
+
+def stopped_line(engine: Engine | None) -> str:
+    """Return what was done until the stop; there is no engine if it came before the start."""
+    if engine is None:
+        return "stopped before it was ready"
+    return f"stopped in order after {engine.metrics.events.total():,} events"
+
+
 def describe(app: App, engine: Engine) -> str:
     """Return what runs where, in a few words."""
-    subs = len(engine.topology.subtopologies)
-    tasks = len(engine.runners)
+    subs, tasks = len(engine.topology.subtopologies), len(engine.runners)
     return (
-        f"app {app.name} on {app.data.absolute()}, {tasks} task{'s' * (tasks != 1)} of "
-        f"{subs} subtopolog{'ies' if subs != 1 else 'y'}"
+        f"app {app.name} on {app.data.absolute()}, {tasks} {'task' if tasks == 1 else 'tasks'} of "
+        f"{subs} {'subtopology' if subs == 1 else 'subtopologies'}"
     )
 
 

@@ -62,7 +62,7 @@ async def show_records(data: Path, wanted: Wanted) -> None:
             left = await _print_some(found, wanted, wanted.count)
         else:
             count = 10 if wanted.count is None else wanted.count
-            _print(await _last(log, partitions, ends, count), wanted)
+            _print(await last_records(log, partitions, ends, count), wanted)
             left = None
         if wanted.follow and left != 0:
             sys.stdout.flush()
@@ -72,9 +72,10 @@ async def show_records(data: Path, wanted: Wanted) -> None:
 # -- which records -----------------------------------------------------------------------------
 
 
-async def _last(
+async def last_records(
     log: Log, partitions: Sequence[TopicPartition], ends: dict[TopicPartition, Offset], count: int
 ) -> list[Placed]:
+    """Return the last `count` records before the ends, in order."""
     starts = await log.start_offsets(partitions)
     each = [
         [(partition, r) for r in await _last_of(log, partition, starts[partition], end, count)]

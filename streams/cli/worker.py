@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 from typing import Final
 
@@ -22,11 +23,30 @@ import anyio
 from ..app import App
 from ..engine import Engine
 from ..errors import StreamError
+from ..loader import load_app
+from . import DATA_VARIABLE
+from .failures import perform, reported
 from .status import Status, make_status
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 LOOK_S: Final = 0.02
 """How often we look whether the app has begun to restore, and how far it is."""
+
+
+def run_worker(target: str, data: str | Path | None) -> int:
+    """Load an app, run it until it is stopped, and return the exit code.
+
+    Args:
+        target: ``module:app``.
+        data: in place of the app's own directory; by default what the environment says, if it does.
+    """
+    data = data or os.environ.get(DATA_VARIABLE)
+    with reported() as outcome:
+        app = load_app(target, App)
+        if data:
+            app.data = Path(data)
+        outcome.code = perform(work, app)
+    return outcome.code
 
 
 async def work(app: App) -> None:
