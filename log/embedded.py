@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 import anyio
 import anyio.lowlevel
@@ -25,7 +25,7 @@ from .broker.checkpoints import write_recovery_points
 from .broker.delivery import end_for
 from .broker.opening import open_broker
 from .broker.steps import Steps
-from .errors import DiskFailed, LogError, OffsetOutOfRange
+from .errors import ConfigError, DiskFailed, LogError, OffsetOutOfRange
 from .model import (
     CommittedOffset,
     Isolation,
@@ -109,21 +109,24 @@ class EmbeddedLog:
             LogLocked: another process has opened it.
             CorruptRecord: bytes that were once durable are damaged.
         """
+        if durability not in get_args(Durability):
+            raise ConfigError(
+                f"durability {durability!r} won't do: use {', '.join(get_args(Durability))}"
+            )
         root, lock = None, None
         if disk is None:
             root = directory_for_reading(directory) if read_only else prepare_directory(directory)
             lock = None if read_only else DirectoryLock(root)
-            disk = RealDisk(root)
-        make = partial(
-            EmbeddedLog,
-            disk,
-            root=root,
-            durability=durability,
-            read_only=read_only,
-            clock=clock or SystemClock(),
-            flush_interval_s=flush_interval_s,
-        )
         try:
+            make = partial(
+                EmbeddedLog,
+                disk or RealDisk(directory),
+                root=root,
+                durability=durability,
+                read_only=read_only,
+                clock=clock or SystemClock(),
+                flush_interval_s=flush_interval_s,
+            )
             log = make() if root is None else await anyio.to_thread.run_sync(make)
             async with log.running(upkeep_interval_s):
                 yield log

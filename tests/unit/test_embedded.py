@@ -104,6 +104,12 @@ async def test_a_directory_that_cannot_be_used_is_the_users_mistake(tmp_path: Pa
                 pytest.fail("there is no such directory")
 
 
+async def test_an_unknown_durability_is_the_users_mistake(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="fsync, interval, os"):
+        async with EmbeddedLog.open(tmp_path, durability="always"):  # type: ignore[arg-type]
+            pytest.fail("nobody knows what that promises")
+
+
 async def test_reading_only_works_while_another_writes(tmp_path: Path) -> None:
     async with EmbeddedLog.open(tmp_path) as log:
         await log.create_topics([TopicSpec("orders", 1)])
