@@ -33,8 +33,10 @@ from .batch import (
 )
 from .compression import compress, decompress
 from .errors import InvalidRecord, RecordTooLarge
+from .extension import postpone_client
 from .model import Compression, Headers, NewRecord, Record, Timestamp
 
+postpone_client()
 try:
     from aiokafka.errors import CorruptRecordException
     from aiokafka.record._crecords.default_records import (
