@@ -21,6 +21,9 @@ from .measure import Measured, Meter, Work
 
 PARTITIONS = 8
 TABLES = 4
+NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
+"""Without this, bytecode is cached by the second start, as it is in what pip has installed."""
+
 PINGS = TopicPartition("pings", 0)
 
 
@@ -49,7 +52,7 @@ async def start(work: Work) -> Measured:
     done = await anyio.run_process(
         [sys.executable, "-m", "millpond.streams.cli", "worker", f"{__package__}.tiny:app"],
         env={
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name != NO_BYTECODE},
             "BENCH_DIRECTORY": str(directory),
             "BENCH_REPORT": str(report_path),
             "BENCH_BEGUN": str(begun),
