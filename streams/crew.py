@@ -60,7 +60,7 @@ class Crew:
         for instance in self:
             await instance.idle()
             if instance.failure is not None:
-                raise instance.failed() from instance.failure
+                raise instance.failed()
 
     async def stop(self) -> None:
         """Cancel all instances, and wait until they are gone."""

@@ -16,7 +16,11 @@ _SHOWN_MAX = 80
 
 
 class StreamError(MillpondError):
-    """Something went wrong between the log and the user's code."""
+    """Something went wrong between the log and the user's code.
+
+    Raised inside an agent it means that the code is wrong, whatever the event: no policy passes over
+    events because of it.
+    """
 
 
 class TopologyError(ConfigError):
@@ -57,6 +61,12 @@ class DecodeFailed(StreamError):
         self.cause = cause
 
 
+_POLICIES = (
+    " To go on without it, give the agent on_error=mp.Skip(), mp.DeadLetter(topic) or "
+    "mp.Retry(times).then(...)."
+)
+
+
 class AgentFailed(StreamError):
     """An agent raised. The record was not acknowledged: it will be read again.
 
@@ -72,8 +82,7 @@ class AgentFailed(StreamError):
         super().__init__(
             f"agent {agent!r} failed on {partition} at offset {offset}: "
             f"{type(cause).__name__}: {cause}. The record is not acknowledged and will be read "
-            "again after a restart. To go on without it, give the agent "
-            "on_error=mp.Skip(), mp.DeadLetter(topic) or mp.Retry(times).then(...)."
+            "again after a restart." + ("" if isinstance(cause, StreamError) else _POLICIES)
         )
         self.agent = agent
         self.partition = partition

@@ -1,11 +1,20 @@
-"""The copy of a topic behind a global table: read to its end before agents start, then followed."""
+"""The copy of a topic behind a global table: read to its end before agents start, then followed.
 
+A record that does not decode ends the app, or is passed over if the topic's policy has anything but
+Stop in the end. A dead letter is left to the agents of the topic: every worker has a copy, and each
+start reads it again.
+"""
+
+from collections.abc import Iterable
 from typing import Any
 
 from ..log.interface import Log
-from ..log.model import Isolation, TopicPartition
-from .errors import DecodeFailed
+from ..log.model import Isolation, Record, TopicPartition
+from ..state.codec import Codec
+from .errors import DecodeFailed, Part
+from .policy import Stop, last_resort
 from .table import GlobalTable
+from .topic import Topic
 
 
 class GlobalCopy(dict[Any, Any]):
@@ -38,25 +47,33 @@ class GlobalCopy(dict[Any, Any]):
     async def aclose(self) -> None:
         await self._reader.aclose()
 
-    def _apply(self, partition: TopicPartition, records: Any) -> None:
-        decode_key = self.table.topic.key_codec.decode
-        decode_value = self.table.topic.value_codec.decode
+    def _apply(self, partition: TopicPartition, records: Iterable[Record]) -> None:
+        topic = self.table.topic
         for record in records:
             if record.key is None:
                 continue
             try:
-                key = decode_key(record.key)
-                value = None if record.value is None else decode_value(record.value)
-            except ValueError as error:
-                raise DecodeFailed(
-                    partition,
-                    record.offset,
-                    "value",
-                    record.value,
-                    self.table.topic.value_codec.name,
-                    error,
-                ) from None
+                key, value = _decoded(topic, partition, record)
+            except DecodeFailed:
+                if isinstance(last_resort(topic.on_decode_error), Stop):
+                    raise
+                continue
             if value is None:
                 self.pop(key, None)
             else:
                 self[key] = value
+
+
+def _decoded(topic: Topic[Any, Any], partition: TopicPartition, record: Record) -> tuple[Any, Any]:
+    decoded: list[Any] = []
+    parts: tuple[tuple[Part, bytes | None, Codec[Any]], ...] = (
+        ("key", record.key, topic.key_codec),
+        ("value", record.value, topic.value_codec),
+    )
+    for part, data, codec in parts:
+        try:
+            decoded.append(None if data is None else codec.decode(data))
+        except Exception as error:
+            raise DecodeFailed(partition, record.offset, part, data, codec.name, error) from error
+    key, value = decoded
+    return key, value

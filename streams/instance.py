@@ -12,7 +12,7 @@ import anyio
 from ..log.model import Timestamp
 from .clock import Clock
 from .context import current
-from .errors import AgentFailed, StreamError
+from .errors import AgentFailed, DecodeFailed, StreamError
 from .run import Run, empty_run
 
 if TYPE_CHECKING:
@@ -116,6 +116,12 @@ class Instance:
             )
         return max(self.run.timestamps)
 
+    @property
+    def stream_time(self) -> Timestamp:
+        """The largest timestamp up to the current event; for a batch as a whole, up to its last."""
+        run = self.run
+        return run.stream_times[self.index] if run.stream_times else run.stream_time_before
+
     # What the runner's side calls.
 
     def give(self, run: Run) -> None:
@@ -137,9 +143,13 @@ class Instance:
         self._scope.cancel()
         await self._stopped.wait()
 
-    def failed(self) -> AgentFailed:
+    def failed(self) -> AgentFailed | DecodeFailed:
         """Say which event the agent failed on. Only after `failure` is set."""
         assert self.failure is not None
+        if isinstance(self.failure, DecodeFailed):
+            return self.failure
         run, index = self.run, max(self.index, 0)
         offset = run.offset(index) if len(run) else -1
-        return AgentFailed(self.agent.name, run.partition, offset, self.failure)
+        failed = AgentFailed(self.agent.name, run.partition, offset, self.failure)
+        failed.__cause__ = self.failure
+        return failed

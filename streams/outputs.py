@@ -40,6 +40,11 @@ class Sink:
         value_bytes = None if value is None else self._encode_value(value)
         if partition is None:
             partition = self._partition(key_bytes) if len(self.pending) > 1 else 0
+        elif not 0 <= partition < len(self.pending):
+            raise ValueError(
+                f"topic {self.topic.name!r} has {len(self.pending)} partitions, counted from 0, so "
+                f"there is no partition {partition}"
+            )
         # A plain tuple of a NewRecord's fields: half the price on the hottest path there is.
         self.pending[partition].append((key_bytes, value_bytes, timestamp, headers))  # type: ignore[arg-type]
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..log.model import Headers, NewRecord, Offset, Record, Timestamp, TopicPartition
+from .errors import DecodeFailed
 
 if TYPE_CHECKING:
     from .topic import Topic
@@ -77,11 +78,20 @@ class Run:
         return self.stream_times[-1] if self.stream_times else self.stream_time_before
 
     def key(self, index: int) -> Any:
-        """Return the decoded key of one event."""
+        """Return the decoded key of one event.
+
+        Raises:
+            DecodeFailed: it is not of the topic's type.
+        """
         if not self.records:
             return self.values[index].key
         key = self.records[index].key
-        return None if key is None else self.source.decode_key(key)
+        topic: Topic[Any, Any] = self.source  # type: ignore[assignment]
+        try:
+            return None if key is None else topic.decode_key(key)
+        except Exception as error:
+            offset, wanted = self.records[index].offset, topic.key_codec.name
+            raise DecodeFailed(self.partition, offset, "key", key, wanted, error) from error
 
     def headers(self, index: int) -> Headers:
         return self.records[index].headers if self.records else ()

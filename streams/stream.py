@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
 from ..log.model import Headers, Offset, Timestamp, TopicPartition
-from .errors import ConfigError
+from .errors import ConfigError, StreamError
 from .instance import Instance
 from .run import Run
 from .timestamps import duration_ms
@@ -68,10 +68,11 @@ class Batch(Generic[V]):
 class Stream(Generic[V]):
     """The events of one partition, for one agent."""
 
-    __slots__ = ("_instance",)
+    __slots__ = ("_instance", "_is_iterated")
 
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
+        self._is_iterated = False
 
     @property
     def partition(self) -> int:
@@ -79,7 +80,7 @@ class Stream(Generic[V]):
         return self._instance.task.partition
 
     async def __aiter__(self) -> AsyncIterator[V]:
-        instance = self._instance
+        instance = self._begin()
         while True:
             run = await instance.next_run()
             for instance.index, value in enumerate(run.values):
@@ -87,7 +88,7 @@ class Stream(Generic[V]):
 
     async def events(self) -> AsyncIterator[Event[V]]:
         """Iterate with key, timestamp, headers, partition and offset."""
-        instance = self._instance
+        instance = self._begin()
         while True:
             run = await instance.next_run()
             for instance.index, _ in enumerate(run.values):
@@ -95,7 +96,7 @@ class Stream(Generic[V]):
 
     async def runs(self) -> AsyncIterator[tuple[Instance, Run]]:
         """Iterate in runs, as they come; for agents of our own."""
-        instance = self._instance
+        instance = self._begin()
         while True:
             run = await instance.next_run()
             yield instance, run
@@ -112,7 +113,7 @@ class Stream(Generic[V]):
         if size < 1:
             raise ConfigError(f"take({size}, …): a batch has at least 1 event")
         patience = duration_ms(within, what="take(…, within=…)")
-        instance = self._instance
+        instance = self._begin()
         held = instance.held
         while True:
             while len(held) < size:
@@ -128,6 +129,16 @@ class Stream(Generic[V]):
             yield batch
             if instance.barrier_wanted:
                 await self._hold(patience)
+
+    def _begin(self) -> Instance:
+        """Refuse a second loop: it could not know which events the first one left behind."""
+        if self._is_iterated:
+            raise StreamError(
+                "its stream is iterated a second time, which would pass over events: an agent has one "
+                "loop, without `break`"
+            )
+        self._is_iterated = True
+        return self._instance
 
     async def _hold(self, patience: int) -> None:
         """Wait for a run and hold its events; the first to be held starts the clock."""

@@ -22,6 +22,7 @@ from .policy import (
     RetryAfter,
     SendToDeadLetter,
     SkipIt,
+    Stop,
     StopIt,
     dead_letter_headers,
     decide,
@@ -86,9 +87,7 @@ class Troubles:
         unit = unit_of(instance)
         before = self._before(unit)
         attempts = 1 if before is None else before.attempts + 1
-        policy = instance.agent.on_error
-        if isinstance(instance.failure, DecodeFailed) and isinstance(instance.agent.source, Topic):
-            policy = instance.agent.source.on_decode_error
+        policy = _policy_on(instance)
         if unit.first < 0:
             decision: Decision = StopIt()
         elif self.singly is not None and self.singly.covers(unit):
@@ -157,6 +156,14 @@ class Troubles:
     def rolled_back(self) -> None:
         """Keep all verdicts: what they are about comes again."""
         self._passed.clear()
+
+
+def _policy_on(instance: Instance) -> Policy:
+    """Return the policy for a failure; Stop where the agent's code is wrong, not the event."""
+    agent, failure = instance.agent, instance.failure
+    if isinstance(failure, DecodeFailed) and isinstance(agent.source, Topic):
+        return last_resort(agent.source.on_decode_error)
+    return Stop() if isinstance(failure, StreamError) else agent.on_error
 
 
 def exhausted(policy: Policy) -> Decision:
