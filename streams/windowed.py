@@ -131,16 +131,21 @@ class WindowedTable(Table[K, V]):
             self._write(instance, start, key, change(self._read(instance, start, key)))
 
     def at(self, key: K, time: datetime | Timestamp) -> V | None:
-        """Return the value in the latest window that contains `time`, or None."""
+        """Return the value in the latest window that contains `time`, or None if that is closed."""
         instance = self._instance()
         start = self.windows.starts(to_ms(time))[-1]
+        if self.windows.is_late(start, instance.stream_time):
+            return None
         value: V | None = instance.stores[self].get(start, key)
         return value
 
     def items(self) -> Iterator[Any]:
         """Iterate over (window start, key, value) of this task's open windows."""
-        store = self._instance().stores[self]
-        for start in store.starts():
+        instance = self._instance()
+        store = instance.stores[self]
+        # Windows are taken out of the store when a run ends; which ones are closed, time decides.
+        open_ones = [s for s in store.starts() if not self.windows.is_late(s, instance.stream_time)]
+        for start in open_ones:
             for key, value in store.items(start):
                 yield start, key, value
 
@@ -250,9 +255,6 @@ class Derived:
             self.table.value_codec.encode(value.value),
             value.end - 1,
         )
-
-    def decode_key(self, key: bytes) -> Any:
-        return self.table.key_codec.decode(key)
 
 
 def late_headers(
