@@ -68,12 +68,13 @@ class TaskRunner:
         self._last_run: Run | None = None
         self._purged: dict[TopicPartition, Offset] = {}
         self._crew = Crew(self.task, engine.clock)
-        self._buckets = [
-            engine.bucket(agent.name, agent.flow.rate)
+        self._buckets = {
+            agent: engine.bucket(agent.name, agent.flow.rate)
             for agent in subtopology.agents
             if agent.flow.rate is not None
-        ]
-        self._size_max = min([RUN_SIZE_MAX, *(bucket.burst for bucket in self._buckets)])
+        }
+        bursts = (bucket.burst for bucket in self._buckets.values())
+        self._size_max = min([RUN_SIZE_MAX, *bursts])
         self._reader: Reader
         self._producer: TransactionalProducer
         self._agents: anyio.abc.TaskGroup
@@ -196,7 +197,8 @@ class TaskRunner:
         rest, verdict = self._troubles.trim(run)
         self.task.give_back(rest)
         if verdict is None:
-            await self._throttle(len(run))
+            if not await self._throttle(run):
+                return  # It comes again after the next start.
             for agent in self.task.subtopology.consumers(run.source):
                 await self._crew.deliver(self._crew[agent], run)
         else:
@@ -300,12 +302,18 @@ class TaskRunner:
                 return
             run = following
 
-    async def _throttle(self, events: int) -> None:
-        """Wait until the rates of the task's agents allow so many events."""
+    async def _throttle(self, run: Run) -> bool:
+        """Wait until the rates of the agents that the run is for allow it.
+
+        Returns False when a stop cut the wait short.
+        """
         now = self._clock.now()
-        wait_ms = max((bucket.take(events, now) for bucket in self._buckets), default=0)
+        consumers = self.task.subtopology.consumers(run.source)
+        buckets = [self._buckets[agent] for agent in consumers if agent in self._buckets]
+        wait_ms = max((bucket.take(len(run), now) for bucket in buckets), default=0)
         if wait_ms:
             await self._pause_for(wait_ms)
+        return not (wait_ms and self._crew.pausing)
 
     async def _pause_for(self, wait_ms: float) -> None:
         """Wait, but commit on time meanwhile, and not beyond a stop."""
@@ -372,7 +380,7 @@ class TaskRunner:
         """Go back to the last commit, and decide what becomes of the event that failed."""
         verdict = self._troubles.failed(broken, self._clock.now(), self.engine.random())
         if isinstance(verdict.decision, StopIt):
-            raise broken.failed() from broken.failure
+            raise broken.failed()
         await self._crew.stop()
         self._news = False
         self._troubles.rolled_back()

@@ -113,9 +113,10 @@ class Task:
         self.meta = Meta()
         for source in self.inputs:
             found = committed.get(source.partition)
-            source.seek(
-                starts[source.partition] if found is None else found.offset, ends[source.partition]
-            )
+            start = starts[source.partition]
+            # What retention has deleted meanwhile is gone; waiting for it would be for ever.
+            position = start if found is None else max(found.offset, start)
+            source.seek(position, ends[source.partition])
             if found is not None and found.metadata:
                 self.meta = _read_meta(found.metadata, source.partition)
         self.stream_time = self.meta.stream_time
