@@ -291,6 +291,8 @@ class Broker:
     def _create(self, topics: Iterable[Topic], now: Timestamp) -> None:
         topics = list(topics)
         if topics:
+            # What the checkpoint says of a removed topic must not be taken for its namesake's.
+            checkpoints.write_recovery_points(self._disk, self.recovery_points())
             self._record(now, *map(metadata.topic_record, topics))
         for topic in topics:
             for number in range(topic.partitions):

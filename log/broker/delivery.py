@@ -4,6 +4,10 @@ Batches begin before the position asked for, when that lies inside one; control 
 records take offsets but are nobody's data. All of that is left out here, batch by batch.
 """
 
+from collections.abc import Iterator
+
+from ..batch import BatchHeader
+from ..errors import InvalidRecord
 from ..model import Fetched, Isolation, Offset, Record
 from ..records import batches_in, decode_batch
 from ..storage.partition_log import PartitionLog, ReadResult
@@ -23,6 +27,7 @@ def fetch(
 
     Raises:
         OffsetOutOfRange: below the log's start or beyond its end.
+        CorruptRecord: a batch is damaged.
     """
     result = log.read(offset, bytes_max, isolation)
     committed = isolation is Isolation.READ_COMMITTED
@@ -30,7 +35,7 @@ def fetch(
     records: list[Record] = []
     next_offset = offset
     leader_epoch = log.leader_epoch
-    for header, batch in batches_in(result.data):
+    for header, batch in checked(log, offset, result.data):
         next_offset = header.next_offset
         leader_epoch = header.leader_epoch
         if header.is_control or (
@@ -44,6 +49,21 @@ def fetch(
     if not result.data:
         next_offset = max(offset, end)  # compaction has left nothing up to here
     return Fetched(log.partition, records, next_offset, end, leader_epoch), len(result.data)
+
+
+def checked(
+    log: PartitionLog, offset: Offset, data: bytes
+) -> Iterator[tuple[BatchHeader, memoryview]]:
+    """Iterate over the batches of what was read at `offset`.
+
+    Raises:
+        CorruptRecord: where a batch is damaged.
+    """
+    try:
+        yield from batches_in(data, check_crc=True)
+    except InvalidRecord:
+        log.verify(offset)
+        raise
 
 
 def _is_aborted(result: ReadResult, producer_id: int, base_offset: Offset) -> bool:

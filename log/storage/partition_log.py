@@ -314,6 +314,16 @@ class PartitionLog:
             aborted = self.aborted.overlapping(offset, data_end)
         return ReadResult(data, aborted, high_watermark, stable, self.log_start_offset)
 
+    def verify(self, offset: Offset) -> None:
+        """Read the segment that holds `offset` again, checking every batch.
+
+        Raises:
+            CorruptRecord: saying which is damaged.
+        """
+        holding = [one for one in self.segments if one.base_offset <= offset] or self.segments
+        for _checked in holding[-1].checked_batches():
+            pass
+
     def offset_for_time(self, timestamp: Timestamp) -> Offset | None:
         """Return the first offset below the high watermark with a timestamp at or after this one."""
         return find_time(self.segments, self.log_start_offset, self.high_watermark, timestamp)
