@@ -8,6 +8,7 @@ Without the app, keys have no type and are shown as what they look like; see `sh
 app says exactly what they are, and how long a window is.
 """
 
+import contextlib
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -145,16 +146,17 @@ async def read_table(log: Log, source: Source, key: str | None = None) -> list[E
     topic = await look.find_topic(log, source.topic)
     partitions = look.partitions_of(topic)
     starts, ends = await log.start_offsets(partitions), await log.end_offsets(partitions)
-    wanted = None if key is None else _spellings(key)
+    wants = None if key is None else _Wants(source.show_key, key)
     latest: dict[tuple[int | None, bytes, int], bytes] = {}
-    async for (_, partition), record in look.read_merged(log, starts, ends):
-        start, stored = _split_key(source, partition, record)
-        if wanted is not None and source.show_key(stored) not in wanted:
-            continue
-        if record.value is None:
-            latest.pop((start, stored, partition), None)
-        else:
-            latest[start, stored, partition] = record.value
+    async for (_, partition), records in look.read_batches(log, starts, ends):
+        for record in records:
+            start, stored = _split_key(source, partition, record)
+            if wants is not None and not wants[stored]:
+                continue
+            if record.value is None:
+                latest.pop((start, stored, partition), None)
+            else:
+                latest[start, stored, partition] = record.value
     closed = await _closed(log, source)
     return [
         Entry(source.show_key(stored), start, partition, latest[start, stored, partition])
@@ -175,12 +177,18 @@ def _split_key(source: Source, partition: int, record: Record) -> tuple[int | No
     raise unknown_version(where, record.headers)
 
 
-def _spellings(key: str) -> set[str]:
-    """Return how a key may be shown that a user has typed: composite ones are JSON."""
-    try:
-        return {key, show.to_json(json.loads(key))}
-    except ValueError:
-        return {key}
+class _Wants(dict[bytes, bool]):
+    """Whether a stored key is the one that a user has typed; each key is looked at once."""
+
+    def __init__(self, show_key: ShowKey, key: str) -> None:
+        self._show_key = show_key
+        self._spellings = {key}
+        with contextlib.suppress(ValueError):  # a composite key is JSON, spaced as one likes
+            self._spellings.add(show.to_json(json.loads(key)))
+
+    def __missing__(self, stored: bytes) -> bool:
+        wanted = self[stored] = self._show_key(stored) in self._spellings
+        return wanted
 
 
 async def _closed(log: Log, source: Source) -> dict[int, int]:

@@ -118,6 +118,25 @@ def partitions_of(topic: TopicDescription, chosen: Iterable[int] = ()) -> list[T
 # -- records -----------------------------------------------------------------------------------
 
 
+async def read_batches(
+    log: Log, starts: Mapping[TopicPartition, Offset], ends: Mapping[TopicPartition, Offset]
+) -> AsyncIterator[tuple[TopicPartition, Sequence[Record]]]:
+    """Yield the committed records from start to end of each partition, as they are read."""
+    unread = {partition for partition, start in starts.items() if start < ends[partition]}
+    reader = log.reader()
+    try:
+        reader.assign({partition: starts[partition] for partition in unread})
+        while unread:
+            for fetched in await reader.read(bytes_max=READ_BYTES):
+                partition, end = fetched.partition, ends[fetched.partition]
+                if fetched.next_offset >= end:
+                    unread.discard(partition)
+                    reader.pause([partition])
+                yield partition, _before(fetched, end)
+    finally:
+        await reader.aclose()
+
+
 async def read_merged(
     log: Log, starts: Mapping[TopicPartition, Offset], ends: Mapping[TopicPartition, Offset]
 ) -> AsyncIterator[tuple[TopicPartition, Record]]:

@@ -7,7 +7,7 @@ are escaped, so that a record can't take over the terminal that shows it.
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Final, TextIO
 
@@ -24,15 +24,19 @@ _SIZES: Final = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 def paint(text: str, style: str, stream: TextIO) -> str:
     """Return the text in a style, such as ``bold red``, if the stream shows colours."""
-    if not text or not shows_colours(stream):
-        return text
-    codes = ";".join(_STYLES[word] for word in style.split())
-    return f"\x1b[{codes}m{text}\x1b[0m"
+    return painter(stream)(text, style)
 
 
-def shows_colours(stream: TextIO) -> bool:
-    """Whether a stream is a terminal on which colours are wanted (https://no-color.org)."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+def painter(stream: TextIO) -> Callable[[str, str], str]:
+    """Return a function that puts text into a style, or leaves it alone if the stream is plain."""
+    if not stream.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return lambda text, _style: text  # https://no-color.org
+
+    def painted(text: str, style: str) -> str:
+        codes = ";".join(_STYLES[word] for word in style.split())
+        return f"\x1b[{codes}m{text}\x1b[0m" if text else text
+
+    return painted
 
 
 def printable(text: str) -> str:

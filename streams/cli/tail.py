@@ -3,13 +3,14 @@
 Only committed records are shown, in the order in which a task would see them: see `look.read_merged`.
 """
 
+import math
 import sys
 import time as clock
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass
 from heapq import merge
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TextIO
 
 import anyio
 
@@ -17,7 +18,6 @@ from ...log.embedded import EmbeddedLog
 from ...log.interface import Log
 from ...log.model import Offset, Record, Timestamp, TopicPartition
 from . import look, show
-from .show import paint
 from .topics import bytes_on_disk
 
 POLL_S: Final = 0.25
@@ -28,6 +28,7 @@ LINE_WIDTH: Final = 100
 """On a terminal, JSON values longer than this are spread over several lines."""
 
 Placed = tuple[TopicPartition, Record]
+ShowRecord = Callable[[TopicPartition, Record], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +54,22 @@ class Wanted:
 
 async def show_records(data: Path, wanted: Wanted) -> None:
     """Print the records that are wanted."""
+    show_record = _json_line if wanted.format == "json" else _text_lines(sys.stdout)
     async with look.opened(data) as log:
         topic = await look.find_topic(log, wanted.topic)
         partitions = look.partitions_of(topic, wanted.partitions)
         ends = await log.end_offsets(partitions)
         if wanted.from_beginning or wanted.since is not None:
             found = _from(log, partitions, ends, wanted.since)
-            left = await _print_some(found, wanted, wanted.count)
+            left = await _print_some(found, show_record, wanted.count)
         else:
             count = 10 if wanted.count is None else wanted.count
-            _print(await last_records(log, partitions, ends, count), wanted)
+            for placed in await last_records(log, partitions, ends, count):
+                print(show_record(*placed))
             left = None
         if wanted.follow and left != 0:
             sys.stdout.flush()
-            await _print_some(_follow(data, log, ends), wanted, left)
+            await _print_some(_follow(data, log, ends), show_record, left)
 
 
 # -- which records -----------------------------------------------------------------------------
@@ -145,21 +148,15 @@ async def _new(log: Log, positions: dict[TopicPartition, Offset]) -> AsyncIterat
 
 
 async def _print_some(
-    found: AsyncIterator[Placed], wanted: Wanted, count: int | None
+    found: AsyncIterator[Placed], show_record: ShowRecord, count: int | None
 ) -> int | None:
     """Print up to `count` records; return how many are left to print, None if there is no limit."""
-    async for placed in found:
+    async for partition, record in found:
         if count == 0:
             break
-        _print([placed], wanted)
+        print(show_record(partition, record))
         count = None if count is None else count - 1
     return count
-
-
-def _print(found: Iterable[Placed], wanted: Wanted) -> None:
-    as_line = _json_line if wanted.format == "json" else _text_lines
-    for partition, record in found:
-        print(as_line(partition, record))
 
 
 def _json_line(partition: TopicPartition, record: Record) -> str:
@@ -177,16 +174,19 @@ def _json_line(partition: TopicPartition, record: Record) -> str:
     )
 
 
-def _text_lines(partition: TopicPartition, record: Record) -> str:
-    out = sys.stdout
-    parts = [
-        paint(show.time(record.timestamp), "dim", out),
-        paint(f"{partition}@{record.offset}", "dim", out),
-        paint(show.one_line(record.key), "cyan", out),
-    ]
-    if record.headers:
-        parts.append(paint(f"[{show.headers(record.headers)}]", "dim", out))
-    value = show.one_line(record.value)
-    if out.isatty() and len(value) > LINE_WIDTH:
-        value = "\n" + show.many_lines(record.value, "    ")
-    return "  ".join([*parts, value])
+def _text_lines(stream: TextIO) -> ShowRecord:
+    """Return what shows a record as a line of text; on a terminal, long JSON as many lines."""
+    paint = show.painter(stream)
+    width_max = LINE_WIDTH if stream.isatty() else math.inf
+
+    def show_record(partition: TopicPartition, record: Record) -> str:
+        place = f"{show.time(record.timestamp)}  {partition}@{record.offset}"
+        parts = [paint(place, "dim"), paint(show.one_line(record.key), "cyan")]
+        if record.headers:
+            parts.append(paint(f"[{show.headers(record.headers)}]", "dim"))
+        value = show.one_line(record.value)
+        if len(value) > width_max:
+            value = "\n" + show.many_lines(record.value, "    ")
+        return "  ".join([*parts, value])
+
+    return show_record
