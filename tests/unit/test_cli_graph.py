@@ -49,6 +49,49 @@ def test_graph_as_text(capsys: Captured) -> None:
     assert not Path("graph-data").exists()
 
 
+@pytest.mark.parametrize(
+    ("declared", "told"),
+    [
+        ("flow=mp.Flow(rate=mp.Rate(80))", "at most 80 per 1 s"),
+        ("flow=mp.Flow(rate=mp.Rate(1, per=timedelta(minutes=90)))", "at most 1 per 90 min"),
+        ("on_error=mp.Skip()", "on error skip"),
+        ("on_error=mp.DeadLetter('dlq')", "on error dead letter to dlq"),
+        (
+            "on_error=mp.Retry(5, backoff=(0.05, 30)).then(mp.DeadLetter('dlq'))",
+            "on error retry 5 times, 50 ms to 30 s apart, then dead letter to dlq",
+        ),
+        ("on_error=mp.Retry(2)", "on error retry 2 times, 200 ms to 30 s apart, then stop"),
+    ],
+)
+def test_flow_and_policies_read_like_sentences(
+    declared: str, told: str, tmp_path: Path, capsys: Captured
+) -> None:
+    source = APP.replace("@app.agent(orders)", f"@app.agent(orders, {declared})")
+    (tmp_path / "cli_graph.py").write_text(source)
+    assert run(["graph", "cli_graph"]) == 0
+    assert f"      {told}\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("declared", "told"),
+    [
+        ("tumbling(timedelta(hours=48), grace=timedelta(0))", "windows of 2 d, grace 0 s"),
+        (
+            "hopping(timedelta(minutes=5), timedelta(seconds=90), grace=timedelta(seconds=1.5))",
+            "windows of 5 min every 90 s, grace 1500 ms",
+        ),
+    ],
+)
+def test_windows_read_like_sentences(
+    declared: str, told: str, tmp_path: Path, capsys: Captured
+) -> None:
+    start, end = APP.index("tumbling("), APP.index("final =")
+    (tmp_path / "cli_graph.py").write_text(f"{APP[:start]}{declared}\n{APP[end:]}")
+    assert run(["graph", "cli_graph"]) == 0
+    line = f"minutes: graph-app-minutes-changelog, {told}, late to graph-app-minutes-late"
+    assert line in capsys.readouterr().out
+
+
 def test_graph_as_mermaid_has_every_node_and_edge(capsys: Captured) -> None:
     assert run(["graph", "cli_graph", "--format", "mermaid"]) == 0
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
