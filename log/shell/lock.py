@@ -42,8 +42,8 @@ class DirectoryLock:
             raise LogLocked(
                 f"log directory {str(directory)!r} is in use by another process "
                 f"({holder.replace(chr(10), ', ') or 'which has not said who it is'}). "
-                "Stop that one first, or choose another directory; "
-                "meanwhile the log can be read by what opens it with read_only (`--read-only`)."
+                "Stop that one first, or choose another directory; meanwhile the log can be read: "
+                "`millpond topics`, `tail`, `groups` and `table` work beside it."
             ) from None
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, _this_process().encode(), 0)

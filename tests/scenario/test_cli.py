@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -172,6 +173,21 @@ def test_looking_into_the_directory_of_a_running_worker(
     worker.signal(signal.SIGTERM)
     assert worker.ended() == 0
     assert worker.said.endswith("stopped in order after 100 events\n")
+
+
+def test_state_that_was_lost_is_restored_and_told(
+    project: Path, start: Callable[..., Worker]
+) -> None:
+    first = start("shop:app")
+    first.wait_until_it_says("ready after")
+    first.wait_until(lambda: len(call(project, "table", "list", "counts").stdout.splitlines()) == 5)
+    first.signal(signal.SIGTERM)
+    assert first.ended() == 0
+    shutil.rmtree(project / "data" / "state")
+    second = start("shop:app")
+    second.wait_until_it_says("changelog records restored")
+    second.signal(signal.SIGTERM)
+    assert second.ended() == 0
 
 
 def test_following_a_topic_until_interrupted(project: Path, start: Callable[..., Worker]) -> None:

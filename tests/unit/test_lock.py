@@ -17,7 +17,7 @@ def test_the_second_is_told_who_the_first_is_and_what_to_do(tmp_path: Path) -> N
     message = str(refused.value)
     assert f"pid {os.getpid()}" in message
     assert str(tmp_path) in message
-    assert "--read-only" in message
+    assert "`millpond topics`" in message
     first.release()
     DirectoryLock(tmp_path).release()
 
