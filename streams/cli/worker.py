@@ -24,6 +24,7 @@ from ..app import App
 from ..engine import Engine
 from ..errors import StreamError
 from ..loader import load_app
+from ..process import collect_garbage_rarely
 from . import DATA_VARIABLE
 from .failures import perform, reported
 from .status import Status, make_status
@@ -45,6 +46,7 @@ def run_worker(target: str, data: str | Path | None) -> int:
         app = load_app(target, App)
         if data:
             app.data = Path(data)
+        collect_garbage_rarely()
         outcome.code = perform(work, app)
     return outcome.code
 
