@@ -3,10 +3,11 @@
 Only committed records are shown, in the order in which a task would see them: see `look.read_merged`.
 """
 
+import contextlib
 import math
 import sys
 import time as clock
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from dataclasses import dataclass
 from heapq import merge
 from pathlib import Path
@@ -107,7 +108,7 @@ async def _from(
     partitions: Sequence[TopicPartition],
     ends: dict[TopicPartition, Offset],
     since: Timestamp | None,
-) -> AsyncIterator[Placed]:
+) -> AsyncGenerator[Placed, None]:
     starts = await log.start_offsets(partitions)
     if since is not None:
         found = await log.offsets_for_times(dict.fromkeys(partitions, since))
@@ -119,7 +120,7 @@ async def _from(
 
 async def _follow(
     data: Path, log: EmbeddedLog, positions: dict[TopicPartition, Offset]
-) -> AsyncIterator[Placed]:
+) -> AsyncGenerator[Placed, None]:
     """Yield what comes, for ever. Another process writes it, so we have to look for it."""
     sizes: dict[TopicPartition, int] = {}
     while True:
@@ -134,7 +135,7 @@ async def _follow(
         await anyio.sleep(max(POLL_S, REST * (clock.monotonic() - began)))
 
 
-async def _new(log: Log, positions: dict[TopicPartition, Offset]) -> AsyncIterator[Placed]:
+async def _new(log: Log, positions: dict[TopicPartition, Offset]) -> AsyncGenerator[Placed, None]:
     """Yield what is behind the positions, and move them."""
     ends = await log.end_offsets(positions)
     starts = await log.start_offsets(positions)
@@ -148,14 +149,18 @@ async def _new(log: Log, positions: dict[TopicPartition, Offset]) -> AsyncIterat
 
 
 async def _print_some(
-    found: AsyncIterator[Placed], show_record: ShowRecord, count: int | None
+    found: AsyncGenerator[Placed, None], show_record: ShowRecord, count: int | None
 ) -> int | None:
     """Print up to `count` records; return how many are left to print, None if there is no limit."""
-    async for partition, record in found:
-        if count == 0:
-            break
-        print(show_record(partition, record))
-        count = None if count is None else count - 1
+    if count == 0:
+        return 0
+    async with contextlib.aclosing(found):
+        async for partition, record in found:
+            print(show_record(partition, record))
+            if count is not None:
+                count -= 1
+                if not count:
+                    break
     return count
 
 

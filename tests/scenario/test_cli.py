@@ -190,28 +190,37 @@ def test_state_that_was_lost_is_restored_and_told(
     assert second.ended() == 0
 
 
-def test_following_a_topic_until_interrupted(project: Path, start: Callable[..., Worker]) -> None:
-    worker = start("shop:app")
-    worker.wait_until_it_says("ready after")
-    with (project / "followed.txt").open("wb") as file:
-        follower = subprocess.Popen(
-            [*CLI, "tail", "orders", "--from-beginning", "--follow", "--format", "json"],
+def follow(project: Path, output: str, *options: str) -> subprocess.Popen[bytes]:
+    with (project / output).open("wb") as file:
+        return subprocess.Popen(
+            [*CLI, "tail", "orders", "--follow", "--format", "json", *options],
             cwd=project,
             env=environment(),
             stdout=file,
             stderr=subprocess.PIPE,
         )
+
+
+def test_following_a_topic_until_interrupted_or_satisfied(
+    project: Path, start: Callable[..., Worker]
+) -> None:
+    worker = start("shop:app")
+    worker.wait_until_it_says("ready after")
+    endless = follow(project, "endless.txt", "--from-beginning")
+    limited = follow(project, "limited.txt", "--from-beginning", "-n", "99")
     try:
-        worker.wait_until(lambda: len((project / "followed.txt").read_text().splitlines()) >= 100)
-        follower.send_signal(signal.SIGINT)
-        assert follower.stderr is not None
-        assert follower.stderr.read() == b""
-        assert follower.wait(60) == 0
+        worker.wait_until(lambda: (project / "endless.txt").read_text().count("\n") >= 100)
+        endless.send_signal(signal.SIGINT)
+        assert endless.communicate(timeout=60) == (None, b"")
+        assert limited.communicate(timeout=60) == (None, b"")
+        assert (endless.returncode, limited.returncode) == (0, 0)
     finally:
-        follower.kill()
-        follower.communicate()
-    lines = (project / "followed.txt").read_text().splitlines()
+        for follower in (endless, limited):
+            follower.kill()
+            follower.wait(60)
+    lines = (project / "endless.txt").read_text().splitlines()
     assert sorted(json.loads(line)["value"]["id"] for line in lines) == list(range(100))
+    assert len((project / "limited.txt").read_text().splitlines()) == 99
 
 
 def test_an_agent_that_fails_ends_the_worker_with_coordinates(
