@@ -30,7 +30,11 @@ V = TypeVar("V")
 
 
 class WindowStore(Generic[K, V]):
-    """Values by window start and key. Made by `TaskState.windowed`."""
+    """Values by window start and key. Made by `TaskState.windowed`.
+
+    Attributes:
+        windows: the entries of each open window, by start; only to look up what is there.
+    """
 
     headers: Final[Headers] = (WINDOWED_1,)
 
@@ -39,7 +43,7 @@ class WindowStore(Generic[K, V]):
         self.changelog = changelog
         self.prefix = prefix
         self._shape = shape
-        self._windows: dict[int, Entries[K, V]] = {}
+        self.windows: dict[int, Entries[K, V]] = {}
         self._earliest: int | None = None
         # Starts of windows that the backend does not have yet.
         self._new: set[int] = set()
@@ -52,12 +56,12 @@ class WindowStore(Generic[K, V]):
 
     def get(self, start: int, key: K, default: V | None = None) -> V | None:
         """Return the value of `key` in the window that starts at `start`, or `default`."""
-        entries = self._windows.get(start)
+        entries = self.windows.get(start)
         return default if entries is None else entries.get(key, default)
 
     def get_or_default(self, start: int, key: K, factory: Callable[[], V]) -> V:
         """Return the value, or what `factory` makes, which is stored only if it gets changed."""
-        entries = self._windows.get(start)
+        entries = self.windows.get(start)
         if entries is None:
             if start < self._horizon:
                 return factory()
@@ -66,14 +70,14 @@ class WindowStore(Generic[K, V]):
 
     def put(self, start: int, key: K, value: V) -> None:
         """Set the value; None deletes it."""
-        entries = self._windows.get(start)
+        entries = self.windows.get(start)
         if entries is None:
             entries = self._open(start)
         entries.put(key, value)
 
     def delete(self, start: int, key: K) -> None:
         """Remove the value, if there is one."""
-        entries = self._windows.get(start)
+        entries = self.windows.get(start)
         if entries is not None:
             entries.delete(key)
 
@@ -83,13 +87,13 @@ class WindowStore(Generic[K, V]):
 
     def prefetch(self, start: int, keys: Collection[K]) -> None:
         """Tell which keys of a window a batch will ask for; see `KeyValueStore.prefetch`."""
-        entries = self._windows.get(start)
+        entries = self.windows.get(start)
         if entries is not None:
             entries.prefetch(keys)
 
     def starts(self) -> list[int]:
         """Return the starts of the open windows, in order. One may turn out to be empty."""
-        return sorted(self._windows)
+        return sorted(self.windows)
 
     def fetch(
         self, key: K, lo: int | None = None, hi: int | None = None
@@ -108,7 +112,7 @@ class WindowStore(Generic[K, V]):
 
         See `KeyValueStore.items` for what happens when they are changed meanwhile.
         """
-        entries = self._windows.get(start)
+        entries = self.windows.get(start)
         return iter(()) if entries is None else entries.scan(reverse=reverse, limit=limit)
 
     def close_before(self, start_limit: int) -> list[tuple[int, K, V]]:
@@ -121,11 +125,11 @@ class WindowStore(Generic[K, V]):
         if self._earliest is None or start_limit <= self._earliest:
             return []
         finals: list[tuple[int, K, V]] = []
-        for start in sorted(start for start in self._windows if start < start_limit):
-            entries = self._windows.pop(start)
+        for start in sorted(start for start in self.windows if start < start_limit):
+            entries = self.windows.pop(start)
             self._closed[start] = entries
             finals += [(start, key, value) for key, value in entries.remains()]
-        self._earliest = min(self._windows, default=None)
+        self._earliest = min(self.windows, default=None)
         return finals
 
     def drop_before(self, start: int) -> None:
@@ -142,12 +146,12 @@ class WindowStore(Generic[K, V]):
     @property
     def dirty_count(self) -> int:
         """Return how many keys the next drain looks at."""
-        return sum([entries.dirty_count for entries in self._windows.values()])
+        return sum([entries.dirty_count for entries in self.windows.values()])
 
     @property
     def dirty_bytes(self) -> int:
         """Return an estimate of the memory that uncommitted entries take."""
-        return sum([entries.dirty_bytes for entries in self._windows.values()])
+        return sum([entries.dirty_bytes for entries in self.windows.values()])
 
     def drain(self) -> list[Change]:
         """Return what this commit changes, keys without the prefix.
@@ -155,7 +159,7 @@ class WindowStore(Generic[K, V]):
         What was changed in a window that has been closed since is not worth a changelog record.
         """
         changes: list[Change] = []
-        for start, entries in self._windows.items():
+        for start, entries in self.windows.items():
             drained = entries.drain()
             if drained:
                 prefix = encode_start(start)
@@ -174,7 +178,7 @@ class WindowStore(Generic[K, V]):
 
     def applied(self) -> None:
         """Note that what was drained is in the backend."""
-        for windows in (self._windows, self._closed):
+        for windows in (self.windows, self._closed):
             for start, entries in windows.items():
                 if entries.has_pending:
                     entries.applied()
@@ -188,36 +192,36 @@ class WindowStore(Generic[K, V]):
 
     def rollback(self) -> None:
         """Forget what is not committed: windows that were closed are open again."""
-        self._windows |= self._closing | self._closed
+        self.windows |= self._closing | self._closed
         self._closing, self._closed = {}, {}
         self._horizon = self._closing_horizon = self._committed_horizon
-        for entries in self._windows.values():
+        for entries in self.windows.values():
             entries.rollback()
         self._forget_new(lambda entries: True)
-        self._earliest = min(self._windows, default=None)
+        self._earliest = min(self.windows, default=None)
 
     def reload(self, horizon: int | None = None) -> None:
         """Start afresh from a backend that was changed beneath."""
         self.close()
         if horizon is not None:
             self._horizon = self._closing_horizon = self._committed_horizon = horizon
-        self._windows = {
+        self.windows = {
             start: self._entries(start, complete=False)
             for start in stored_starts(self._shape, self.prefix)
         }
         self._new = set()
-        self._earliest = min(self._windows, default=None)
+        self._earliest = min(self.windows, default=None)
 
     def close(self) -> None:
         """Free the cache."""
-        for windows in (self._windows, self._closed, self._closing):
+        for windows in (self.windows, self._closed, self._closing):
             for entries in windows.values():
                 entries.close()
             windows.clear()
 
     def _open(self, start: int) -> Entries[K, V]:
         assert start >= self._horizon, f"window {start} of store {self.name!r} has been closed"
-        entries = self._windows[start] = self._entries(start, complete=True)
+        entries = self.windows[start] = self._entries(start, complete=True)
         self._new.add(start)
         if self._earliest is None or start < self._earliest:
             self._earliest = start
@@ -231,10 +235,10 @@ class WindowStore(Generic[K, V]):
 
     def _forget_new(self, unused: Callable[[Entries[K, V]], bool]) -> None:
         """Forget windows that were opened and never got to have an entry."""
-        for start in [start for start in self._new if start in self._windows]:
-            if unused(self._windows[start]):
-                self._windows.pop(start).close()
+        for start in [start for start in self._new if start in self.windows]:
+            if unused(self.windows[start]):
+                self.windows.pop(start).close()
                 self._new.discard(start)
                 self._earliest = None
         if self._earliest is None:
-            self._earliest = min(self._windows, default=None)
+            self._earliest = min(self.windows, default=None)

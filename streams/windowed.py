@@ -57,6 +57,7 @@ class WindowedTable(Table[K, V]):
         self.closed: Derived = Derived(self, "closed")
         self.updates: Derived = Derived(self, "updates")
         self._tumbling = isinstance(windows, Tumbling)
+        self._size_ms = windows.size_ms
         self._open_ms = windows.size_ms + windows.grace_ms
 
     def __getitem__(self, key: K) -> Any:
@@ -75,8 +76,11 @@ class WindowedTable(Table[K, V]):
             # The common case, written out: nothing else is called as often.
             run = instance.run
             timestamp = run.timestamps[index]
-            start = timestamp - timestamp % self.windows.size_ms
+            start = timestamp - timestamp % self._size_ms
             if start + self._open_ms > run.stream_times[index]:
+                window = store.windows.get(start)
+                if window is not None:
+                    return window.get_or_default(key, self.default)
                 return store.get_or_default(start, key, self.default)
         starts = self._open_starts(instance)
         if self._tumbling:
@@ -95,9 +99,13 @@ class WindowedTable(Table[K, V]):
         if self._tumbling and index >= 0 and not instance.task.follows_updates:
             run = instance.run
             timestamp = run.timestamps[index]
-            start = timestamp - timestamp % self.windows.size_ms
+            start = timestamp - timestamp % self._size_ms
             if start + self._open_ms > run.stream_times[index]:
-                store.put(start, key, value)
+                window = store.windows.get(start)
+                if window is not None:
+                    window.put(key, value)
+                else:
+                    store.put(start, key, value)
                 return
         starts = self._open_starts(instance)
         if isinstance(value, WindowSet):
