@@ -120,9 +120,12 @@ def encode_batch(
         2, 0, transactional, producer_id, producer_epoch, base_sequence, _INT32_MAX
     )
     append = builder.append
-    none: list[tuple[str, bytes | None]] = []
+    previous: Headers = ()
+    listed: list[tuple[str, bytes | None]] = []
     for delta, (key, value, timestamp, headers) in enumerate(records):
-        append(delta, timestamp, key, value, list(headers) if headers else none)
+        if headers is not previous:  # those of a changelog are the same in each record
+            previous, listed = headers, list(headers)
+        append(delta, timestamp, key, value, listed)
     batch = cast("bytearray", builder.build())
     if read_header(batch).record_count != len(records):  # `append` leaves out what does not fit
         raise RecordTooLarge(f"{len(records)} records take more than {_INT32_MAX} bytes")
