@@ -31,7 +31,7 @@ STEPS = st.one_of(
     st.tuples(st.just("flush"), st.just(0)),
     st.tuples(st.just("work"), st.integers(1, 40)),
     st.tuples(st.just("advance"), st.sampled_from([1, 100, 5_000])),
-    st.tuples(st.sampled_from(["lose", "kill", "restart", "settle"]), st.just(0)),
+    st.tuples(st.sampled_from(["lose", "kill", "restart", "settle", "store"]), st.just(0)),
 )
 SHAPES = st.builds(
     Shape,
@@ -83,8 +83,8 @@ def walk(random: Random, steps: int) -> list[Step]:
     story: list[Step] = []
     for number in range(steps):
         kind = random.choices(
-            ["click", "flush", "work", "advance", "lose", "kill", "restart"],
-            [100, 10, 20, 3, 3, 3, 2],
+            ["click", "flush", "work", "advance", "lose", "kill", "restart", "store"],
+            [100, 10, 20, 3, 3, 3, 2, 3],
         )[0]
         if kind == "click":
             time = 100 + number + random.randint(0, 10) - random.choice([0, 0, 0, 30])
@@ -126,5 +126,8 @@ async def act(world: World, t: AppTest, step: Step) -> None:
             await t.restart()
         case ("settle", _):
             await t.settle()
+        case ("store", _):  # what is in the stores survives, as if the interval had passed
+            for backend in t._backends.values():
+                backend.flush()
         case _:
             raise AssertionError(step)

@@ -37,11 +37,12 @@ class Windows(NamedTuple):
 
 
 class Final(NamedTuple):
-    """A closed window."""
+    """A closed window, and what the key's values, late ones too, came to when it closed."""
 
     start: int
     key: str
     values: tuple[int, ...]
+    total: int
 
 
 class Late(NamedTuple):
@@ -65,7 +66,9 @@ def keep(clicks: Sequence[Click], windows: Windows) -> Kept:
     """Put clicks into windows, one after another, as the largest time so far allows."""
     kept = Kept()
     now = -1
+    totals: dict[str, int] = defaultdict(int)
     for click in clicks:
+        totals[click.key] += click.value
         now = max(now, click.time)
         starts = windows.starts(click.time)
         if windows.closes_at(starts[0]) <= now:
@@ -76,7 +79,8 @@ def keep(clicks: Sequence[Click], windows: Windows) -> Kept:
                 kept.open.setdefault((start, click.key), []).append(click.value)
         for start, key in sorted(kept.open):
             if windows.closes_at(start) <= now:
-                kept.closed.append(Final(start, key, tuple(kept.open.pop((start, key)))))
+                values = tuple(kept.open.pop((start, key)))
+                kept.closed.append(Final(start, key, values, totals[key]))
     return kept
 
 

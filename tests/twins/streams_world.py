@@ -39,11 +39,13 @@ class World:
     """The app and its parts."""
 
     app: mp.App
+    shape: Shape
     tumbling: Windows
     hopping: Windows
     clicks: mp.Topic[str, int]
     echo: mp.Topic[str, int]
     closed: dict[str, mp.Topic[str, Any]]
+    totals_at_close: dict[str, mp.Topic[str, int]]
     totals: mp.Table[str, int]
     lists: mp.Table[str, list[int]]
     remainders: mp.Table[str, int]
@@ -78,6 +80,11 @@ class World:
         assert closed == [
             [(final.start, final.key, fold(final.values)) for final in each.closed] for each in kept
         ]
+        if self.shape.batch is None:  # Else windows close behind a batch, and not within it.
+            totals = await self._partitions(t, self.totals_at_close[name])
+            assert [[event.value for event in events] for events in totals] == [
+                [final.total for final in each.closed] for each in kept
+            ]
         late = await self._partitions(t, self.windowed[name].late)
         assert [[_late(event) for event in events] for events in late] == [k.late for k in kept]
         still_open = {
@@ -132,6 +139,7 @@ def make_world(
     sums = app.Table("in-hopping", key=str, value=int, default=int)
     world = World(
         app=app,
+        shape=shape,
         tumbling=tumbling,
         hopping=hopping,
         clicks=clicks,
@@ -139,6 +147,10 @@ def make_world(
         closed={
             "tumbling": app.topic("closed-tumbling", key=str, value=list[int]),
             "hopping": app.topic("closed-hopping", key=str, value=int),
+        },
+        totals_at_close={
+            name: app.topic(f"totals-{name}", key=str, value=int)
+            for name in ("tumbling", "hopping")
         },
         totals=app.Table("totals", key=str, value=int, default=int),
         lists=app.Table("lists", key=str, value=list[int], default=list),
@@ -157,14 +169,14 @@ def make_world(
             ),
         },
     )
-    _count(world, shape)
+    _count(world)
     _publish(world)
     _count_remainders(world)
     return world
 
 
-def _count(world: World, shape: Shape) -> None:
-    app, totals, lists = world.app, world.totals, world.lists
+def _count(world: World) -> None:
+    app, shape, totals, lists = world.app, world.shape, world.totals, world.lists
     tumbling, hopping = world.windowed["tumbling"], world.windowed["hopping"]
 
     @app.agent(world.clicks)
@@ -198,11 +210,16 @@ async def _one_by_one(
 
 
 def _publish(world: World) -> None:
+    totals = world.totals
+
     for name, table in world.windowed.items():
 
         @world.app.agent(table.closed, name=f"publish-{name}")
         async def publish(stream: mp.Stream[Any], name: str = name) -> None:
             async for window in stream:
+                await world.totals_at_close[name].send(
+                    value=totals[window.key], partition=stream.partition
+                )
                 await world.closed[name].send(
                     key=window.key,
                     value=window.value,
