@@ -9,10 +9,10 @@ It is still needed, as the user's code may leave cycles behind, but a little lat
 import gc
 from typing import Final
 
-YOUNG_MAX: Final = 20_000
-"""Several runs' worth of objects; as garbage, some 5 MB."""
+YOUNG_MAX: Final = 50_000
+"""More than a fetch and its events are, less than a commit may be; as garbage, some 10 MB."""
 
-YOUNG_COLLECTIONS: Final = 50
+YOUNG_COLLECTIONS: Final = 20
 """After so many the middle generation is searched too: after a million objects that stayed."""
 
 
