@@ -16,16 +16,23 @@ if TYPE_CHECKING:
 
 
 class Sink:
-    """The outgoing records of one topic."""
+    """The outgoing records of one topic.
 
-    __slots__ = ("_encode_key", "_encode_value", "_partition", "pending", "topic")
+    Attributes:
+        topic: where they go.
+        pending: what waits, by partition.
+        choose: says to which partition a key belongs; None where there is but one.
+        encode_key, encode_value: the topic's.
+    """
+
+    __slots__ = ("choose", "encode_key", "encode_value", "pending", "topic")
 
     def __init__(self, topic: "Topic[Any, Any]", partitions: int) -> None:
         self.topic = topic
         self.pending: list[list[NewRecord]] = [[] for _ in range(partitions)]
-        self._encode_key = topic.key_codec.encode
-        self._encode_value = topic.value_codec.encode
-        self._partition = Partitioner(partitions).partition
+        self.encode_key = topic.key_codec.encode
+        self.encode_value = topic.value_codec.encode
+        self.choose = Partitioner(partitions).partition if partitions > 1 else None
 
     def add(
         self,
@@ -36,10 +43,10 @@ class Sink:
         partition: int | None,
     ) -> None:
         """Encode and keep one record."""
-        key_bytes = None if key is None else self._encode_key(key)
-        value_bytes = None if value is None else self._encode_value(value)
+        key_bytes = None if key is None else self.encode_key(key)
+        value_bytes = None if value is None else self.encode_value(value)
         if partition is None:
-            partition = self._partition(key_bytes) if len(self.pending) > 1 else 0
+            partition = self.choose(key_bytes) if self.choose else 0
         elif not 0 <= partition < len(self.pending):
             raise ValueError(
                 f"topic {self.topic.name!r} has {len(self.pending)} partitions, counted from 0, so "
@@ -51,7 +58,7 @@ class Sink:
     def add_raw(self, record: NewRecord, partition: int | None = None) -> None:
         """Keep a record whose key and value are bytes already."""
         if partition is None:
-            partition = self._partition(record[0])
+            partition = self.choose(record[0]) if self.choose else 0
         self.pending[partition].append(record)
 
 

@@ -109,7 +109,15 @@ class Topic(Generic[K, V]):
             time = instance.run.timestamps[instance.index]
         else:
             time = instance.timestamp
-        instance.outputs[self].add(key, value, time, headers, partition)
+        sink = instance.outputs[self]
+        if partition is None:
+            # What `add` does, written out: few things are called as often.
+            data = None if key is None else sink.encode_key(key)
+            sink.pending[sink.choose(data) if sink.choose else 0].append(
+                (data, None if value is None else sink.encode_value(value), time, headers)  # type: ignore[arg-type]
+            )
+        else:
+            sink.add(key, value, time, headers, partition)
         return DONE
 
     def group_by(
