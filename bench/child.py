@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import anyio
-from millpond.streams.process import collect_garbage_rarely
+from millpond.streams.engine.process import collect_garbage_rarely
 
 from .benchmarks import BENCHMARKS
 from .measure import Measured, Work, pin_to_one_core

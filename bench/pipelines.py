@@ -7,7 +7,7 @@ until everything is processed and committed: outputs, changelogs and progress ar
 from datetime import timedelta
 
 import millpond as mp
-from millpond.streams.engine import Engine
+from millpond.streams.engine.engine import Engine
 
 from .events import AMOUNT_MAX, EVENTS, Event
 from .measure import Measured, Meter, Work

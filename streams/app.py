@@ -15,19 +15,19 @@ from ..log.errors import ConfigError
 from ..log.model import Headers, Timestamp
 from .agent import Agent, AgentFunction, Source
 from .checks import check_function, check_owner, check_topic, own_tables
-from .codecs import codec_for
-from .engine import Engine
+from .engine.engine import Engine
 from .errors import StreamError, TopologyError
 from .flow import Flow
 from .policy import Policy, Stop, check_policy, dead_letters
 from .references import references
 from .repartition import forwarder
 from .settings import Settings
-from .store_keys import store_key_codec_for
 from .table import GlobalTable, Table
 from .timestamps import Extractor, duration_ms, to_ms
 from .topic import Topic
 from .topology import Topology, compile_topology
+from .types.codecs import codec_for
+from .types.store_keys import store_key_codec_for
 from .windowed import Derived, WindowedTable
 from .windows import Hopping, Tumbling
 
@@ -239,7 +239,7 @@ class App:
         Raises:
             MillpondError: whatever ends the app, at start or later.
         """
-        from .worker import run_app
+        from .engine.worker import run_app
 
         return run_app(self)
 

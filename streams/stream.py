@@ -10,9 +10,9 @@ from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
 from ..log.model import Headers, Offset, Timestamp, TopicPartition
+from .engine.instance import Instance
+from .engine.run import Run
 from .errors import ConfigError, StreamError
-from .instance import Instance
-from .run import Run
 from .timestamps import duration_ms
 
 V = TypeVar("V")

@@ -10,13 +10,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..state.codec import Codec
-from .context import current
+from .engine.context import current
 from .errors import StreamError
 from .view import View
 
 if TYPE_CHECKING:
     from .app import App
-    from .instance import Instance
+    from .engine.instance import Instance
     from .topic import Topic
     from .windowed import WindowedTable
 

@@ -28,9 +28,9 @@ from ..log.model import TopicPartition
 from ..log.shell.memory_disk import MemoryDisk
 from ..state.backend import Backend
 from ..state.memory import MemoryBackend
-from .clock import VirtualClock
-from .engine import Engine
-from .failures import plain_errors
+from .engine.clock import VirtualClock
+from .engine.engine import Engine
+from .engine.failures import plain_errors
 from .stream import Event
 from .timestamps import duration_ms, from_ms, to_ms
 from .topic import Topic

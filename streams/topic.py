@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..log.model import Headers, NewRecord, Timestamp
 from ..state.codec import Codec
-from .context import current
+from .engine.context import current
 from .policy import Policy
 from .timestamps import Extractor, to_ms
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..log.model import Timestamp
-from .partitioner import Partitioner
+from .engine.partitioner import Partitioner
 from .timestamps import to_ms
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from ..log.model import NewRecord, Timestamp
-from .context import current
+from .engine.context import current
 from .errors import StreamError
 from .table import Table, misuse
 from .timestamps import to_ms
@@ -20,7 +20,7 @@ from .view import WindowedView
 from .windows import Hopping, Tumbling, Window
 
 if TYPE_CHECKING:
-    from .instance import Instance
+    from .engine.instance import Instance
     from .topic import Topic
 
 K = TypeVar("K")

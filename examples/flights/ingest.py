@@ -12,7 +12,7 @@ from typing import TypeVar
 import anyio
 import millpond as mp
 from millpond.log.model import TopicPartition
-from millpond.streams.partitioner import Partitioner
+from millpond.streams.engine.partitioner import Partitioner
 
 from . import source
 from .pipeline import Pipeline

@@ -22,8 +22,8 @@ from ...log.model import Record
 from ...state.changelog import KEY_VALUE_1, WINDOWED_1, unknown_version
 from ...state.keys import START_BYTES, decode_start
 from ..app import App
+from ..engine.task import BEGINNING, Meta
 from ..table import Table
-from ..task import BEGINNING, Meta
 from ..windowed import WindowedTable
 from . import look, show
 

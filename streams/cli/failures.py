@@ -44,7 +44,7 @@ def perform(command: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) 
     """Run an async command to its end and return the exit code."""
     import anyio
 
-    from ..failures import plain_errors
+    from ..engine.failures import plain_errors
 
     async def unwrapped() -> None:
         with plain_errors():

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..app import App
-from ..engine import Engine
+from ..engine.engine import Engine
 from .status import Pace, describe, ready_line, restore_progress, stopped_line
 
 REFRESH_S: Final = 0.5

@@ -19,7 +19,7 @@ from ...log.embedded import EmbeddedLog
 from ...log.errors import ConfigError, LogLocked
 from ...log.interface import Producer
 from ...log.model import Headers, NewRecord, TopicPartition
-from ..partitioner import Partitioner
+from ..engine.partitioner import Partitioner
 from . import look
 from .changelogs import CHANGELOG_SUFFIX
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Final, Protocol
 
 from ..app import App
-from ..engine import Engine
+from ..engine.engine import Engine
 
 LINE_INTERVAL_S: Final = 10.0
 PACE_MIN_S: Final = 0.2

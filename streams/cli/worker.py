@@ -21,10 +21,10 @@ from typing import Final
 import anyio
 
 from ..app import App
-from ..engine import Engine
+from ..engine.engine import Engine
+from ..engine.process import collect_garbage_rarely
 from ..errors import StreamError
 from ..loader import load_app
-from ..process import collect_garbage_rarely
 from . import DATA_VARIABLE
 from .failures import perform, reported
 from .status import Status, make_status

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from millpond.streams.codecs import codec_for
 from millpond.streams.record import Record
+from millpond.streams.types.codecs import codec_for
 
 
 class Item(Record, frozen=True):

@@ -2,7 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from millpond.streams.partitioner import Partitioner, murmur2
+from millpond.streams.engine.partitioner import Partitioner, murmur2
 
 
 def slow_murmur2(data: bytes) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from millpond.streams.store_keys import store_key_codec_for
+from millpond.streams.types.store_keys import store_key_codec_for
 
 ints = st.integers(-(2**63), 2**63 - 1) | st.integers(-300, 300)
 texts = st.text(st.characters(codec="utf-8") | st.sampled_from("\x00\x01ÿ"), max_size=6)

@@ -240,7 +240,7 @@ def test_an_agent_that_fails_ends_the_worker_with_coordinates(
     )
     assert 'shop.py", line' in worker.said
     assert "in check" in worker.said
-    assert "streams/instance.py" not in worker.said
+    assert "streams/engine/instance.py" not in worker.said
     assert call(project, "tail", "orders", "-n", "1000").stdout.count('"id": -5') == 1
 
 

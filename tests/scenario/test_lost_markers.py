@@ -3,7 +3,6 @@
 import copy
 
 import pytest
-
 from millpond.log.embedded import EmbeddedLog
 from millpond.log.model import CommittedOffset, NewRecord, TopicPartition, TopicSpec
 from millpond.log.shell.memory_disk import MemoryDisk

@@ -11,7 +11,7 @@ from millpond.log.model import TopicPartition
 from millpond.streams.cli import failures
 from millpond.streams.cli.failures import perform, reported, user_trace
 from millpond.streams.errors import AgentFailed
-from millpond.streams.store_keys import store_key_codec_for
+from millpond.streams.types.store_keys import store_key_codec_for
 
 
 def failing(error: Exception) -> Callable[[], object]:
@@ -43,7 +43,7 @@ def test_an_agents_exception_shows_the_users_frames_and_then_the_record(
     assert perform(failing(error)) == 1
     err = capsys.readouterr().err
     assert "in users_function" in err
-    assert "streams/store_keys.py" not in err, "where it went wrong inside us is our business"
+    assert "streams/types/store_keys.py" not in err, "where it went wrong inside us is our business"
     assert err.index("in users_function") < err.index("error: agent 'add' failed on orders-3")
 
 

@@ -11,7 +11,7 @@ from millpond.log.embedded import EmbeddedLog
 from millpond.log.model import TopicSpec
 from millpond.log.shell.lock import DirectoryLock
 from millpond.streams.cli import run
-from millpond.streams.partitioner import Partitioner
+from millpond.streams.engine.partitioner import Partitioner
 
 Captured = pytest.CaptureFixture[str]
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 from millpond.streams.cli import show
-from millpond.streams.store_keys import store_key_codec_for
+from millpond.streams.types.store_keys import store_key_codec_for
 
 
 class Terminal(io.StringIO):

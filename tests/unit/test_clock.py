@@ -4,7 +4,7 @@ import math
 
 import anyio
 import pytest
-from millpond.streams.clock import SystemClock, VirtualClock
+from millpond.streams.engine.clock import SystemClock, VirtualClock
 
 pytestmark = pytest.mark.anyio
 

@@ -15,8 +15,8 @@ import pydantic
 import pytest
 from millpond.log.errors import ConfigError
 from millpond.state.codec import Codec
-from millpond.streams.codecs import big_endian_int64, codec_for, raw
 from millpond.streams.record import Record
+from millpond.streams.types.codecs import big_endian_int64, codec_for, raw
 
 WHAT = "topic 'orders': value"
 
@@ -391,7 +391,7 @@ def test_frozen_record_cannot_be_changed_and_is_a_key() -> None:
 
 def test_pydantic_is_imported_only_by_those_who_use_it() -> None:
     code = (
-        "import sys; from millpond.streams.codecs import codec_for; from millpond.streams.record "
+        "import sys; from millpond.streams.types.codecs import codec_for; from millpond.streams.record "
         "import Record; codec_for(type('R', (Record,), {'__annotations__': {'a': int}}), what='x'); "
         "assert 'pydantic' not in sys.modules"
     )

@@ -2,7 +2,7 @@
 
 import aiokafka.partitioner
 import pytest
-from millpond.streams.partitioner import KEYLESS_RUN, Partitioner, murmur2
+from millpond.streams.engine.partitioner import KEYLESS_RUN, Partitioner, murmur2
 
 # Kafka's clients/src/test/java/org/apache/kafka/common/utils/UtilsTest.java, testMurmur2
 JAVA = {

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Annotated, Any, Literal, Optional
 
 import pytest
-from millpond.streams.shapes import fits, show_type, without_none
+from millpond.streams.types.shapes import fits, show_type, without_none
 
 
 @dataclass

@@ -13,9 +13,9 @@ from uuid import UUID
 import pytest
 from millpond.log.errors import ConfigError
 from millpond.state.codec import Codec
-from millpond.streams.codecs import big_endian_int64
 from millpond.streams.record import Record
-from millpond.streams.store_keys import store_key_codec_for
+from millpond.streams.types.codecs import big_endian_int64
+from millpond.streams.types.store_keys import store_key_codec_for
 
 WHAT = "table 'totals': key"
 

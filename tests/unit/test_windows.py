@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 from millpond.log.errors import ConfigError
-from millpond.streams.codecs import codec_for
+from millpond.streams.types.codecs import codec_for
 from millpond.streams.windows import Hopping, Tumbling, Window
 
 

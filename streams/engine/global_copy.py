@@ -8,13 +8,13 @@ start reads it again.
 from collections.abc import Iterable
 from typing import Any
 
-from ..log.interface import Log
-from ..log.model import Isolation, Record, TopicPartition
-from ..state.codec import Codec
-from .errors import DecodeFailed, Part
-from .policy import Stop, last_resort
-from .table import GlobalTable
-from .topic import Topic
+from ...log.interface import Log
+from ...log.model import Isolation, Record, TopicPartition
+from ...state.codec import Codec
+from ..errors import DecodeFailed, Part
+from ..policy import Stop, last_resort
+from ..table import GlobalTable
+from ..topic import Topic
 
 
 class GlobalCopy(dict[Any, Any]):

@@ -9,10 +9,10 @@ from typing import Any
 
 import anyio
 
-from ..log.interface import Producer
-from ..log.model import Headers, Timestamp
+from ...log.interface import Producer
+from ...log.model import Headers, Timestamp
+from ..topic import Topic
 from .outputs import Outputs
-from .topic import Topic
 
 WAITING_MAX = 50_000
 """Records that may wait to become durable before `send` waits too."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..log.errors import MillpondError
+from ...log.errors import MillpondError
 
 
 @contextmanager

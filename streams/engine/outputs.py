@@ -7,12 +7,12 @@ outbox. Both collect in `Outputs`.
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..log.model import Headers, NewRecord, Timestamp, TopicPartition
-from .errors import StreamError
+from ...log.model import Headers, NewRecord, Timestamp, TopicPartition
+from ..errors import StreamError
 from .partitioner import Partitioner
 
 if TYPE_CHECKING:
-    from .topic import Topic
+    from ..topic import Topic
 
 
 class Sink:

@@ -27,8 +27,8 @@ from typing import Any, Final
 
 from msgspec import inspect as shape
 
-from ..log.errors import ConfigError
-from ..state.codec import Codec
+from ...log.errors import ConfigError
+from ...state.codec import Codec
 from .codecs import codec_for, describe, wrong_value
 from .shapes import class_of, classes_of, fits, is_frozen, show_type
 

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..log.model import Headers, NewRecord, Offset, Record, Timestamp, TopicPartition
-from .errors import DecodeFailed
+from ...log.model import Headers, NewRecord, Offset, Record, Timestamp, TopicPartition
+from ..errors import DecodeFailed
 
 if TYPE_CHECKING:
-    from .topic import Topic
-    from .windowed import Derived
+    from ..topic import Topic
+    from ..windowed import Derived
 
 
 @dataclass(slots=True)

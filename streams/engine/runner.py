@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.abc
 
-from ..log.interface import Reader, TransactionalProducer
-from ..log.model import CommittedOffset, Fetched, NewRecord, Offset, TopicPartition
+from ...log.interface import Reader, TransactionalProducer
+from ...log.model import CommittedOffset, Fetched, NewRecord, Offset, TopicPartition
+from ..policy import RetryAfter, SendToDeadLetter, StopIt, dead_letter_headers
+from ..topic import Topic
+from ..topology import Subtopology
 from .crew import AgentBroke, Crew
 from .inputs import Undecodable
 from .instance import Instance
-from .policy import RetryAfter, SendToDeadLetter, StopIt, dead_letter_headers
 from .run import Run
 from .task import RUN_SIZE_MAX, Task
 from .task_stores import TaskStores
-from .topic import Topic
-from .topology import Subtopology
 from .trouble import Troubles, Verdict, exhausted, headers_of
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import anyio
 import anyio.abc
 
-from .agent import Agent
+from ..agent import Agent
 from .clock import Clock
 from .instance import Instance
 from .run import Run, empty_run

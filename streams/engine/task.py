@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ..log.errors import ConfigError
-from ..log.model import CommittedOffset, NewRecord, Offset, Timestamp, TopicPartition
+from ...log.errors import ConfigError
+from ...log.model import CommittedOffset, NewRecord, Offset, Timestamp, TopicPartition
+from ..stream import stream_time_before
+from ..topology import Subtopology
+from ..windowed import Derived, WindowedTable, late_headers
+from ..windows import Hopping, Tumbling, Window
 from .inputs import Input, Undecodable
 from .outputs import Outputs
 from .run import Run
-from .stream import stream_time_before
-from .topology import Subtopology
-from .windowed import Derived, WindowedTable, late_headers
-from .windows import Hopping, Tumbling, Window
 
 if TYPE_CHECKING:
     from .instance import Instance

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 import anyio.to_thread
 
-from ..log.embedded import EmbeddedLog
-from ..state.backend import Backend
-from ..state.errors import StoreFailed
-from ..state.rocks import RocksEnvironment
+from ...log.embedded import EmbeddedLog
+from ...state.backend import Backend
+from ...state.errors import StoreFailed
+from ...state.rocks import RocksEnvironment
 from .clock import SystemClock
 from .engine import Engine
 from .failures import plain_errors
 
 if TYPE_CHECKING:
-    from .app import App
+    from ..app import App
 
 
 @asynccontextmanager

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from ..log.model import Timestamp
+from ...log.model import Timestamp
+from ..errors import AgentFailed, DecodeFailed, StreamError
 from .clock import Clock
 from .context import current
-from .errors import AgentFailed, DecodeFailed, StreamError
 from .run import Run, empty_run
 
 if TYPE_CHECKING:
-    from .agent import Agent
+    from ..agent import Agent
+    from ..stream import Batch
     from .outputs import Outputs
-    from .stream import Batch
     from .task import Task
 
 
@@ -76,7 +76,7 @@ class Instance:
 
     async def work(self) -> None:
         """Run the agent's function until it fails or is stopped."""
-        from .stream import Stream
+        from ..stream import Stream
 
         current.set(self)
         try:

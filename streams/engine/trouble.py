@@ -12,11 +12,10 @@ tried one by one, so that only those are given up which fail alone.
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..log.model import Headers, Offset, TopicPartition
-from .agent import Agent
-from .errors import DecodeFailed, StreamError
-from .instance import Instance
-from .policy import (
+from ...log.model import Headers, Offset, TopicPartition
+from ..agent import Agent
+from ..errors import DecodeFailed, StreamError
+from ..policy import (
     Decision,
     Policy,
     RetryAfter,
@@ -28,8 +27,9 @@ from .policy import (
     decide,
     last_resort,
 )
+from ..topic import Topic
+from .instance import Instance
 from .run import Run
-from .topic import Topic
 
 DerivedEvent = tuple[str, int, bytes, Offset]
 """A window in a derived stream: the stream's name, the window's start, its encoded key, and for an

@@ -14,27 +14,27 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
 
-from ..log.interface import Log
-from ..log.model import TopicPartition
-from ..state.backend import Backend
-from ..state.cache import CacheBudget
+from ...log.interface import Log
+from ...log.model import TopicPartition
+from ...state.backend import Backend
+from ...state.cache import CacheBudget
+from ..errors import StreamError
+from ..flow import Bucket, Rate
+from ..policy import Named
+from ..settings import Settings
+from ..table import GlobalTable, Table
+from ..timestamps import duration_ms
+from ..topic import Topic
+from ..topology import Plan, Topology, plan
 from .clock import Clock
-from .errors import StreamError
-from .flow import Bucket, Rate
 from .global_copy import GlobalCopy
 from .metrics import Metrics
 from .outbox import Outbox
 from .outputs import Outputs
-from .policy import Named
 from .runner import TaskRunner
-from .settings import Settings
-from .table import GlobalTable, Table
-from .timestamps import duration_ms
-from .topic import Topic
-from .topology import Plan, Topology, plan
 
 if TYPE_CHECKING:
-    from .app import App
+    from ..app import App
 
 
 class OpenBackend(Protocol):

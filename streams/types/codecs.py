@@ -28,9 +28,9 @@ import msgspec
 import orjson
 from msgspec import inspect as shape
 
-from ..log.errors import ConfigError
-from ..state.codec import Codec
-from .errors import show_value
+from ...log.errors import ConfigError
+from ...state.codec import Codec
+from ..errors import show_value
 from .shapes import classes_of, fits, is_mutable, is_text, show_type, walk, without_none
 
 raw: Final = bytes

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 
-from ..log.model import Appended, NewRecord, Offset, Timestamp, TopicDescription, TopicPartition
-from ..state.backend import Backend
-from ..state.errors import StoreCorrupt
-from ..state.meta import Position
-from ..state.restore import ChangelogFacts
-from ..state.task_state import TaskRestore, TaskState
+from ...log.model import Appended, NewRecord, Offset, Timestamp, TopicDescription, TopicPartition
+from ...state.backend import Backend
+from ...state.errors import StoreCorrupt
+from ...state.meta import Position
+from ...state.restore import ChangelogFacts
+from ...state.task_state import TaskRestore, TaskState
+from ..windowed import WindowedTable
 from .task import Task
-from .windowed import WindowedTable
 
 if TYPE_CHECKING:
     from .engine import Engine

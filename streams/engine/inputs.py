@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..log.model import Fetched, Offset, Record, Timestamp, TopicPartition
-from .errors import DecodeFailed
-from .timestamps import to_ms
-from .topic import Topic
+from ...log.model import Fetched, Offset, Record, Timestamp, TopicPartition
+from ..errors import DecodeFailed
+from ..timestamps import to_ms
+from ..topic import Topic
 
 
 @dataclass(slots=True)

@@ -1,0 +1,1 @@
+"""What runs an app: `task` decides, `runner` and `crew` act, `engine` holds them together."""

@@ -1,0 +1,1 @@
+"""From Python types to bytes: for the wire, and in an order that stores can scan."""
