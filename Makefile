@@ -10,10 +10,10 @@ demo: $(READY)
 	$(RUN)/python -m examples.flights
 
 test: $(READY)
-	$(RUN)/pytest
+	$(RUN)/pytest -n 2
 
 test-long: $(READY)
-	$(RUN)/pytest -m long
+	$(RUN)/pytest -n 2 -m long
 
 check: $(READY) .cache/path/millpond
 	$(RUN)/ruff check .

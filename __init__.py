@@ -7,7 +7,6 @@ from .log.errors import ConfigError, LogError, MillpondError
 from .state.errors import StateError
 from .streams.agent import Agent
 from .streams.app import App
-from .streams.codecs import big_endian_int64, raw
 from .streams.errors import AgentFailed, DecodeFailed, StreamError, TopologyError
 from .streams.flow import Flow, Rate
 from .streams.policy import DeadLetter, Retry, Skip, Stop
@@ -16,6 +15,7 @@ from .streams.settings import Settings
 from .streams.stream import Batch, Event, Stream
 from .streams.table import GlobalTable, Table
 from .streams.topic import Topic
+from .streams.types.codecs import big_endian_int64, raw
 from .streams.windowed import WindowedTable, WindowSet
 from .streams.windows import Window
 

@@ -1,6 +1,6 @@
 """How a store turns a value into bytes and back.
 
-`streams/codecs.py` makes codecs from types; stores only use them.
+`streams/types/codecs.py` makes codecs from types; stores only use them.
 """
 
 from collections.abc import Callable
