@@ -6,7 +6,7 @@ where runs end never depends on batch sizes, commit intervals or timing; see `ta
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ...log.model import Headers, NewRecord, Offset, Record, Timestamp, TopicPartition
@@ -73,6 +73,15 @@ class Run:
         del self.stream_times[size:]
         self.causes = self.causes[:size]
         return rest
+
+    def copy(self) -> "Run":
+        """Return a run of the same events, which may be cut by itself."""
+        return replace(
+            self,
+            values=self.values.copy(),
+            timestamps=self.timestamps.copy(),
+            stream_times=self.stream_times.copy(),
+        )
 
     def stream_time_after(self) -> Timestamp:
         return self.stream_times[-1] if self.stream_times else self.stream_time_before

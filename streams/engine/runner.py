@@ -18,6 +18,7 @@ import anyio.abc
 
 from ...log.interface import Reader, TransactionalProducer
 from ...log.model import CommittedOffset, Fetched, NewRecord, Offset, TopicPartition
+from ..agent import Agent
 from ..policy import RetryAfter, SendToDeadLetter, StopIt, dead_letter_headers
 from ..topic import Topic
 from ..topology import Subtopology
@@ -194,33 +195,32 @@ class TaskRunner:
         self._poked = False
 
     async def _process(self, run: Run) -> None:
-        rest, verdict = self._troubles.trim(run)
+        rest, verdicts = self._troubles.trim(run)
         self.task.give_back(rest)
-        if verdict is None:
+        if not verdicts:
             if not await self._throttle(run):
                 return  # It comes again after the next start.
             for agent in self.task.subtopology.consumers(run.source):
                 await self._crew.deliver(self._crew[agent], run)
         else:
-            await self._process_unit(run, verdict)
+            await self._process_unit(run, verdicts)
         self.task.complete(run)
         self._news = True
         self._last_run = run
         self.engine.metrics.processed(self.task, len(run))
         await self._derive()
-        if verdict is not None:
+        if verdicts:
             await self._commit()
-            self._troubles.main = None
 
-    async def _process_unit(self, run: Run, verdict: Verdict) -> None:
-        """Deal with the events that an agent has failed on, apart from all others."""
+    async def _process_unit(self, run: Run, verdicts: Mapping[Agent, Verdict]) -> None:
+        """Deal with the events that agents have failed on, apart from all others."""
         for instance in self._crew:
             await self._crew.hand_out_held(instance)
         await self._derive()
         await self._commit()
         for agent in self.task.subtopology.consumers(run.source):
-            instance = self._crew[agent]
-            if agent is verdict.unit.agent and not isinstance(verdict.decision, RetryAfter):
+            instance, verdict = self._crew[agent], verdicts.get(agent)
+            if verdict is not None and not isinstance(verdict.decision, RetryAfter):
                 for index in range(len(run)):
                     self._bury(run, index, verdict)
                 continue
@@ -281,8 +281,11 @@ class TaskRunner:
 
     async def _deliver_derived(self, instance: Instance, run: Run) -> None:
         """Deliver windows one stretch after another, leaving out those that are given up."""
+        agent, troubles = instance.agent, self._troubles
+        if troubles.derived:
+            run = run.copy()  # It is cut up, and other agents have it as well.
         while len(run):
-            verdicts = (self._troubles.verdict_on(run, index) for index in range(len(run)))
+            verdicts = (troubles.verdict_on(agent, run, index) for index in range(len(run)))
             passed = next(
                 (i for i, v in enumerate(verdicts) if v and not isinstance(v.decision, RetryAfter)),
                 None,
@@ -290,14 +293,14 @@ class TaskRunner:
             rest = None if passed is None else run.cut(passed)
             if len(run):
                 await self._crew.deliver(instance, run)
-                self._troubles.passed(run)
+                troubles.passed(agent, run)
             if rest is None:
                 return
-            verdict = self._troubles.verdict_on(rest, 0)
+            verdict = troubles.verdict_on(agent, rest, 0)
             assert verdict is not None
             following = rest.cut(1)
             self._bury(rest, 0, verdict)
-            self._troubles.passed(rest)
+            troubles.passed(agent, rest)
             if following is None:
                 return
             run = following

@@ -32,8 +32,8 @@ from .instance import Instance
 from .run import Run
 
 DerivedEvent = tuple[str, int, bytes, Offset]
-"""A window in a derived stream: the stream's name, the window's start, its encoded key, and for an
-update the offset of the event that caused it. A window is closed only once, so there it is -1."""
+"""A window for one agent: the agent's name, the window's start, its encoded key, and for an update the
+offset of the event that caused it. A window is closed only once, so there it is -1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,84 +68,82 @@ class Verdict:
 
 @dataclass(slots=True)
 class Troubles:
-    """The failures of one task that are not dealt with yet.
+    """The failures of one task that are not dealt with yet. Several agents may fail on one event.
 
     Attributes:
-        main: what is decided about events of the log that come next.
-        singly: a batch whose events are to be tried one by one.
+        main: by agent, what is decided about events of the log that come next.
+        singly: by agent, a batch whose events are to be tried one by one.
         derived: what is decided about events of derived streams.
     """
 
-    main: Verdict | None = None
-    singly: Unit | None = None
+    main: dict[Agent, Verdict] = field(default_factory=dict)
+    singly: dict[Agent, Unit] = field(default_factory=dict)
     derived: dict[DerivedEvent, Verdict] = field(default_factory=dict)
     _passed: list[DerivedEvent] = field(default_factory=list)
 
     def failed(self, instance: Instance, now: int, draw: float) -> Verdict:
         """Note a failure and decide by the agent's policy, or the topic's if it did not decode."""
         assert instance.failure is not None
-        unit = unit_of(instance)
-        before = self._before(unit)
-        attempts = 1 if before is None else before.attempts + 1
+        unit, agent = unit_of(instance), instance.agent
+        before = self.main.get(agent) if unit.derived is None else self.derived.get(unit.derived)
+        attempts = before.attempts + 1 if before is not None and before.unit == unit else 1
         policy = _policy_on(instance)
         if unit.first < 0:
             decision: Decision = StopIt()
-        elif self.singly is not None and self.singly.covers(unit):
+        elif agent in self.singly and self.singly[agent].covers(unit):
             decision = exhausted(policy)
         else:
             decision = decide(policy, attempts, draw)
         if unit.last > unit.first and isinstance(decision, SkipIt | SendToDeadLetter):
-            self.singly, unit, decision = unit, unit.first_event(), RetryAfter(0)
+            self.singly[agent] = unit
+            unit, decision = unit.first_event(), RetryAfter(0)
         verdict = Verdict(unit, attempts, decision, instance.failure, now)
         if unit.derived is None:
-            self.main = verdict
+            self.main[agent] = verdict
         else:
             self.derived[unit.derived] = verdict
         return verdict
 
-    def _before(self, unit: Unit) -> Verdict | None:
-        if unit.derived is not None:
-            return self.derived.get(unit.derived)
-        return self.main if self.main is not None and self.main.unit == unit else None
+    def trim(self, run: Run) -> tuple[Run | None, dict[Agent, Verdict]]:
+        """End a run where a troubled unit begins; or, if it begins there, where the unit ends.
 
-    def trim(self, run: Run) -> tuple[Run | None, Verdict | None]:
-        """End a run where the troubled unit begins; or, if it begins there, where the unit ends.
-
-        Returns the rest of the run, and the verdict if the run is now exactly the unit.
+        Returns the rest of the run, and by agent the verdicts on the run, if it is now such a unit.
         """
-        verdict = self.main or self._next_single(run)
-        if verdict is None or verdict.unit.partition != run.partition or not len(run):
-            return None, None
-        unit = verdict.unit
-        before = sum(1 for record in run.records if record.offset < unit.first)
-        if before:
-            return run.cut(before), None
-        size = sum(1 for record in run.records if record.offset <= unit.last)
-        if not size:  # Compaction has taken the unit away.
-            self.main = None
-            return None, None
-        return run.cut(size), verdict
+        if not (self.main or self.singly) or not run.records:
+            return None, {}
+        start = run.offset(0)
+        verdicts = self._verdicts_from(start, run.partition)
+        now = {v.unit.agent: v for v in verdicts if v.unit.first <= start}
+        ends = [verdict.unit.last + 1 for verdict in now.values()]
+        ends += [verdict.unit.first for verdict in verdicts if verdict.unit.first > start]
+        if not ends:
+            return None, {}
+        return run.cut(sum(1 for record in run.records if record.offset < min(ends))), now
 
-    def _next_single(self, run: Run) -> Verdict | None:
-        """Return the verdict to try the run's first event alone, if its batch is tried singly."""
-        batch = self.singly
-        if batch is None or batch.partition != run.partition or not len(run):
-            return None
-        offset = run.offset(0)
-        if offset > batch.last:
-            self.singly = None
-            return None
-        event = replace(batch, first=offset, last=offset)
-        return Verdict(event, 0, RetryAfter(0), StreamError("tried alone"), 0)
+    def _verdicts_from(self, start: Offset, partition: TopicPartition) -> list[Verdict]:
+        """Return what is decided about events from this offset on; forget what lies before."""
+        here = [verdict for verdict in self.main.values() if verdict.unit.partition == partition]
+        for verdict in here:
+            if verdict.unit.last < start:
+                del self.main[verdict.unit.agent]
+        verdicts = [verdict for verdict in here if verdict.unit.last >= start]
+        for agent, batch in list(self.singly.items()):
+            if batch.partition == partition and batch.last < start:
+                del self.singly[agent]
+            elif batch.partition == partition and agent not in self.main:
+                at = max(start, batch.first)
+                alone = replace(batch, first=at, last=at)
+                verdicts.append(Verdict(alone, 0, RetryAfter(0), StreamError("tried alone"), 0))
+        return verdicts
 
-    def verdict_on(self, run: Run, index: int) -> Verdict | None:
+    def verdict_on(self, agent: Agent, run: Run, index: int) -> Verdict | None:
         """Return what was decided about one event of a derived run, if anything."""
-        return self.derived.get(_derived_event(run, index)) if self.derived else None
+        return self.derived.get(_derived_event(agent, run, index)) if self.derived else None
 
-    def passed(self, run: Run) -> None:
-        """Note that the events of a derived run are dealt with."""
+    def passed(self, agent: Agent, run: Run) -> None:
+        """Note that an agent is done with the events of a derived run."""
         if self.derived:
-            self._passed += [_derived_event(run, index) for index in range(len(run))]
+            self._passed += [_derived_event(agent, run, index) for index in range(len(run))]
 
     def committed(self) -> None:
         """Forget the derived events that were dealt with: they do not come again."""
@@ -193,15 +191,19 @@ def unit_of(instance: Instance) -> Unit:
     index = max(instance.index, 0)
     if not run.records:
         return Unit(
-            agent, run.partition, run.offset(index), run.offset(index), _derived_event(run, index)
+            agent,
+            run.partition,
+            run.offset(index),
+            run.offset(index),
+            _derived_event(agent, run, index),
         )
     if instance.batch is not None:
         return Unit(agent, run.partition, run.offset(0), run.offset(len(run) - 1))
     return Unit(agent, run.partition, run.offset(index), run.offset(index))
 
 
-def _derived_event(run: Run, index: int) -> DerivedEvent:
+def _derived_event(agent: Agent, run: Run, index: int) -> DerivedEvent:
     source: Any = run.source
     window = run.values[index]
     key = source.table.key_codec.encode(window.key)
-    return (source.name, window.start, key, run.offset(index) if source.kind == "updates" else -1)
+    return (agent.name, window.start, key, run.offset(index) if source.kind == "updates" else -1)

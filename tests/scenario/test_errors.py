@@ -347,3 +347,65 @@ async def test_windows_in_a_batch_that_fails_are_given_up_one_by_one() -> None:
     headers = dict(refused.headers)
     assert headers["millpond.error"] == b"two is too many"
     assert headers["millpond.attempts"] == b"3"
+
+
+async def test_two_agents_fail_on_the_same_event() -> None:
+    app = mp.App("shop")
+    orders = app.topic("orders", value=int)
+    sums = app.Table("sums", key=str, value=int, default=int)
+
+    def add_failing(name: str, policy: Policy) -> None:
+        @app.agent(orders, name=name, on_error=policy)
+        async def failing(stream: mp.Stream[int]) -> None:
+            async for order in stream:
+                sums[name] += order
+                if order == BAD:
+                    raise ValueError(order)
+
+    add_failing("skips", mp.Retry(2).then(mp.Skip()))
+    add_failing("refuses", mp.Retry(1).then(mp.DeadLetter("refused")))
+    async with app.test() as t:
+        for order in (1, BAD, BAD, 2):
+            await orders.send(value=order)
+        await t.settle()
+        assert dict(sums.view().items()) == {"skips": 3, "refuses": 3}
+        assert await values(t, "refused") == [b"13", b"13"]
+
+
+@pytest.mark.parametrize("others_batch", [None, 10], ids=["one by one", "in batches"])
+async def test_a_window_that_one_agent_gives_up_is_not_lost_to_another(
+    others_batch: int | None,
+) -> None:
+    app = mp.App("shop")
+    orders = app.topic("orders", key=str, value=int)
+    out = app.topic("out", key=str, value=int)
+    sums = app.Table("sums", key=str, value=int, default=int)
+    per_window = sums.tumbling(10 * SECOND, grace=timedelta(0))
+
+    @app.agent(orders)
+    async def add(stream: mp.Stream[int]) -> None:
+        async for event in stream.events():
+            per_window[event.key] += event.value
+
+    @app.agent(per_window.closed, on_error=mp.DeadLetter("refused"))
+    async def failing(stream: mp.Stream[mp.Window[str, int]]) -> None:
+        async for window in stream:
+            if window.value == BAD:
+                raise ValueError(window.value)
+
+    @app.agent(per_window.closed)
+    async def publish(stream: mp.Stream[mp.Window[str, int]]) -> None:
+        if others_batch is None:
+            async for window in stream:
+                await out.send(key=window.key, value=window.value)
+        else:
+            async for batch in stream.take(others_batch, within=HOUR):
+                for window in batch:
+                    await out.send(key=window.key, value=window.value)
+
+    async with app.test() as t:
+        for key, value, second in (("a", 1, 0), ("b", BAD, 0), ("c", 3, 0), ("a", 5, 20)):
+            await orders.send(key=key, value=value, timestamp=second * SECOND)
+        await t.settle()
+        assert await values(t, out) == [1, BAD, 3]
+        assert await values(t, "refused") == [b"13"]
