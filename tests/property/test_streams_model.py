@@ -106,7 +106,9 @@ class Model:
             self.dead.append(number)
         else:
             self.alive.append(number)
-            (self.heals if kind == "heals" else self.pauses)[number] = amount
+            # The events of a batch share its tries, so there nobody could say which ones survive.
+            heals = kind == "heals" and all(size in (None, 1) for size in self.sizes)
+            (self.heals if heals else self.pauses)[number] = amount
         await self.numbers.send(value=number)
         await self.app.flush()
 
