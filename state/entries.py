@@ -42,6 +42,8 @@ ABSENT: Final = Absent.ABSENT
 
 # Two objects and a slot in a dict for each entry, beyond what the encoded bytes measure.
 _ENTRY_OVERHEAD_BYTES: Final = 200
+# So many changes of a commit say how large all of them are.
+_SAMPLE: Final = 100
 # Below this share of misses, looking up a batch's keys beforehand costs more than it saves.
 _PREFETCH_MISS_RATE: Final = 0.1
 
@@ -168,8 +170,11 @@ class Entries(ABC, Generic[K, V]):
         return [(key, value) for _, key, value in merged if value is not None]
 
     @abstractmethod
-    def drain(self) -> list[Change]:
-        """Return what this commit changes, keys without the prefix. It is pending from now on."""
+    def drain(self, lead: bytes = b"") -> list[Change]:
+        """Return what this commit changes, keys with `lead` in place of the prefix.
+
+        It is pending from now on.
+        """
 
     @property
     def has_pending(self) -> bool:
@@ -301,11 +306,10 @@ class Entries(ABC, Generic[K, V]):
         young = self._young
         count_before = len(young)
         young.update(entries)
-        encoded_bytes = sum(
-            [len(key) + (0 if data is None else len(data)) for key, data in changes]
-        )
+        some = changes[:_SAMPLE]
+        encoded_bytes = sum([len(key) + (0 if data is None else len(data)) for key, data in some])
         # Encoded bytes say roughly how large the objects are; twice, as a key and value are boxed.
-        entry_bytes = _ENTRY_OVERHEAD_BYTES + 2 * encoded_bytes // len(changes)
+        entry_bytes = _ENTRY_OVERHEAD_BYTES + 2 * encoded_bytes // len(some)
         self._entry_bytes = (3 * self._entry_bytes + entry_bytes) // 4
         self._shape.budget.charge((len(young) - count_before) * self._entry_bytes)
 
@@ -330,7 +334,7 @@ class ObjectEntries(Entries[K, V]):
                 value = self._load(key)
         return factory() if value is ABSENT else value
 
-    def drain(self) -> list[Change]:
+    def drain(self, lead: bytes = b"") -> list[Change]:
         assert not self._pending, "one commit at a time"
         overlay = self._overlay
         if not overlay:
@@ -338,7 +342,7 @@ class ObjectEntries(Entries[K, V]):
         encode_key, encode = self._shape.key.encode, self._shape.value.encode
         try:
             changes = [
-                (encode_key(key), None if value is ABSENT else encode(value))
+                (lead + encode_key(key), None if value is ABSENT else encode(value))
                 for key, value in overlay.items()
             ]
         except (TypeError, ValueError):

@@ -55,7 +55,7 @@ class TrackedEntries(Entries[K, V]):
         super().delete(key)
         self._defaults.pop(key, None)
 
-    def drain(self) -> list[Change]:
+    def drain(self, lead: bytes = b"") -> list[Change]:
         assert not self._pending, "one commit at a time"
         self._adopt_defaults()
         base = self._base
@@ -68,7 +68,7 @@ class TrackedEntries(Entries[K, V]):
                 data = self._shape.encode_value(key, value)
                 if base.get(key) == data:
                     continue
-            changes.append((self._shape.encode_key(key), data))
+            changes.append((lead + self._shape.encode_key(key), data))
             changed[key] = ABSENT if data is None else data
         self._drains += 1
         self._pending = changed

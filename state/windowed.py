@@ -160,10 +160,7 @@ class WindowStore(Generic[K, V]):
         """
         changes: list[Change] = []
         for start, entries in self.windows.items():
-            drained = entries.drain()
-            if drained:
-                prefix = encode_start(start)
-                changes += [(prefix + key, data) for key, data in drained]
+            changes += entries.drain(encode_start(start))
         self._closing, self._closed = self._closed, {}
         self._closing_horizon = self._horizon
         return changes
