@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import anyio
 
 from ...log.interface import Log
-from ...log.model import TopicPartition
+from ...log.model import Offset, TopicPartition
 from ...state.backend import Backend
 from ...state.cache import CacheBudget
 from ..errors import StreamError
@@ -152,17 +152,20 @@ class Engine:
     async def is_settled(self) -> bool:
         """Return whether all that is in the app's topics is processed and committed.
 
-        Events that `take` holds for a batch which is not full count as processed.
+        Global tables have it, too. Events that `take` holds for a batch which is not full count as processed.
         """
         if not all(runner.is_settled for runner in self.runners):
             return False
-        positions: dict[TopicPartition, int] = {}
-        for runner in self.runners:
-            for source in runner.task.inputs:
-                position = source.fetch_position
-                positions[source.partition] = min(
-                    position, positions.get(source.partition, position)
-                )
+        reached = [
+            (source.partition, source.fetch_position)
+            for runner in self.runners
+            for source in runner.task.inputs
+        ]
+        for copy in self._copies.values():
+            reached += copy.positions.items()
+        positions: dict[TopicPartition, Offset] = {}
+        for partition, position in reached:
+            positions[partition] = min(position, positions.get(partition, position))
         ends = await self.log.end_offsets(positions)
         return all(positions[tp] >= end for tp, end in ends.items()) and all(
             runner.is_settled for runner in self.runners

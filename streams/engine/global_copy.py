@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ...log.interface import Log
-from ...log.model import Isolation, Record, TopicPartition
+from ...log.model import Isolation, Offset, Record, TopicPartition
 from ...state.codec import Codec
 from ..errors import DecodeFailed, Part
 from ..policy import Stop, last_resort
@@ -18,34 +18,40 @@ from ..topic import Topic
 
 
 class GlobalCopy(dict[Any, Any]):
-    """The latest value per key of all partitions of a topic, in memory."""
+    """The latest value per key of all partitions of a topic, in memory.
+
+    Attributes:
+        positions: up to where each partition is read.
+    """
 
     def __init__(self, table: GlobalTable[Any, Any], partitions: int) -> None:
         super().__init__()
         self.table = table
         self._partitions = [TopicPartition(table.topic.name, i) for i in range(partitions)]
+        self.positions: dict[TopicPartition, Offset] = {}
 
     async def load(self, log: Log) -> None:
         """Read all that is there."""
         ends = await log.end_offsets(self._partitions)
         self._reader = log.reader(Isolation.READ_COMMITTED)
         starts = await log.start_offsets(self._partitions)
-        behind = {tp for tp in self._partitions if starts[tp] < ends[tp]}
         self._reader.assign(starts)
-        while behind:
-            for fetched in await self._reader.read():
-                self._apply(fetched.partition, fetched.records)
-                if fetched.next_offset >= ends[fetched.partition]:
-                    behind.discard(fetched.partition)
+        self.positions = dict(starts)
+        while any(self.positions[partition] < end for partition, end in ends.items()):
+            await self._read_on()
 
     async def follow(self) -> None:
         """Apply what is appended from now on, until cancelled."""
         while True:
-            for fetched in await self._reader.read():
-                self._apply(fetched.partition, fetched.records)
+            await self._read_on()
 
     async def aclose(self) -> None:
         await self._reader.aclose()
+
+    async def _read_on(self) -> None:
+        for fetched in await self._reader.read():
+            self._apply(fetched.partition, fetched.records)
+            self.positions[fetched.partition] = fetched.next_offset
 
     def _apply(self, partition: TopicPartition, records: Iterable[Record]) -> None:
         topic = self.table.topic

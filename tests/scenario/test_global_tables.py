@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import anyio.lowlevel
 import millpond as mp
 import pytest
 from millpond.streams.testing import AppTest
@@ -30,10 +29,6 @@ class Shop:
             name = "nobody" if user is None else user.name
             await self.named.send(key=order.key, value=f"{order.value} by {name}")
 
-    async def has(self, count: int) -> None:
-        while len(self.users) != count:
-            await anyio.lowlevel.checkpoint()
-
 
 async def values(t: AppTest, topic: Any) -> list[Any]:
     return [event.value for event in await t.records(topic)]
@@ -57,10 +52,8 @@ async def test_what_was_there_is_known_before_the_first_event() -> None:
 async def test_it_follows_its_topic() -> None:
     shop = Shop()
     async with shop.app.test() as t:
-        for name, count in (("Ann", 1), ("Anna", 1), (None, 0)):
+        for name in ("Ann", "Anna", None):
             await t.send(shop.users_topic, name and User(name), key="a")
-            await shop.has(count)
-            await anyio.lowlevel.checkpoint()
             await t.settle()
             await t.send(shop.orders, 1, key="a")
             await t.settle()
@@ -71,7 +64,7 @@ async def test_it_reads_like_a_mapping() -> None:
     shop = Shop()
     async with shop.app.test() as t:
         await t.send(shop.users_topic, User("Ann"), key="a")
-        await shop.has(1)
+        await t.settle()
         assert shop.users["a"] == User("Ann")
         assert "a" in shop.users
         assert dict(shop.users.items()) == {"a": User("Ann")}
