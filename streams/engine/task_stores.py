@@ -55,7 +55,10 @@ class TaskStores:
         try:
             backend = await self._open_backend(rebuild=False)
         except StoreCorrupt as damage:
-            self._engine.note(f"{damage} Rebuilding it from its changelogs.")
+            self._engine.note(
+                f"The store at {damage.path} is corrupt, and is rebuilt from its changelogs "
+                f"({damage.problem})."
+            )
             backend = await self._open_backend(rebuild=True)
         self._state = TaskState(
             backend,
