@@ -14,7 +14,8 @@ class Settings:
 
     Attributes:
         commit_interval: how long work may be uncommitted. Shorter: less to repeat after a crash,
-            and results are visible sooner. Longer: fewer transactions.
+            and results are visible sooner. Longer: fewer transactions. When commits themselves take
+            more than a tenth of it, they become rarer, down to one in ten intervals.
         durability: ``fsync``: what is acknowledged is on disk. ``interval``: synced a few times a
             second; a power cut can lose the last moment, a killed process loses nothing. ``os``:
             the operating system writes when it likes.
