@@ -4,7 +4,7 @@ The loops here are the hottest of the framework. They suspend once per run, and 
 nothing but set the index that tells topics and tables which event is current.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
@@ -15,6 +15,7 @@ from .engine.run import Run
 from .errors import ConfigError, StreamError
 from .timestamps import duration_ms
 
+T = TypeVar("T")
 V = TypeVar("V")
 
 
@@ -68,40 +69,29 @@ class Batch(Generic[V]):
 class Stream(Generic[V]):
     """The events of one partition, for one agent."""
 
-    __slots__ = ("_instance", "_is_iterated")
+    __slots__ = ("_instance", "_loop")
 
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
-        self._is_iterated = False
+        self._loop: AsyncGenerator[Any, None] | None = None
 
     @property
     def partition(self) -> int:
         """Which partition this instance works on."""
         return self._instance.task.partition
 
-    async def __aiter__(self) -> AsyncIterator[V]:
-        instance = self._begin()
-        while True:
-            run = await instance.next_run()
-            for instance.index, value in enumerate(run.values):
-                yield value
+    def __aiter__(self) -> AsyncIterator[V]:
+        return self._begin(self._values())
 
-    async def events(self) -> AsyncIterator[Event[V]]:
+    def events(self) -> AsyncIterator[Event[V]]:
         """Iterate with key, timestamp, headers, partition and offset."""
-        instance = self._begin()
-        while True:
-            run = await instance.next_run()
-            for instance.index, _ in enumerate(run.values):
-                yield _event(run, instance.index)
+        return self._begin(self._events())
 
-    async def runs(self) -> AsyncIterator[tuple[Instance, Run]]:
+    def runs(self) -> AsyncIterator[tuple[Instance, Run]]:
         """Iterate in runs, as they come; for agents of our own."""
-        instance = self._begin()
-        while True:
-            run = await instance.next_run()
-            yield instance, run
+        return self._begin(self._runs())
 
-    async def take(self, size: int, *, within: timedelta) -> AsyncIterator[Batch[V]]:
+    def take(self, size: int, *, within: timedelta) -> AsyncIterator[Batch[V]]:
         """Iterate in batches of `size`, or fewer when `within` has passed since the first arrived.
 
         Events wait in the log, uncommitted, until their batch is done. If they can't, as other
@@ -112,8 +102,45 @@ class Stream(Generic[V]):
         """
         if size < 1:
             raise ConfigError(f"take({size}, …): a batch has at least 1 event")
-        patience = duration_ms(within, what="take(…, within=…)")
-        instance = self._begin()
+        return self._begin(self._batches(size, duration_ms(within, what="take(…, within=…)")))
+
+    async def aclose(self) -> None:
+        """End the loop over the stream, as the agent has ended."""
+        if self._loop is not None:
+            await self._loop.aclose()
+
+    def _begin(self, loop: AsyncGenerator[T, None]) -> AsyncIterator[T]:
+        """Refuse a second loop: it could not know which events the first one left behind."""
+        if self._loop is not None:
+            raise StreamError(
+                "its stream is iterated a second time, which would pass over events: an agent has one "
+                "loop, without `break`"
+            )
+        self._loop = loop
+        return loop
+
+    async def _values(self) -> AsyncGenerator[V, None]:
+        instance = self._instance
+        while True:
+            run = await instance.next_run()
+            for instance.index, value in enumerate(run.values):
+                yield value
+
+    async def _events(self) -> AsyncGenerator[Event[V], None]:
+        instance = self._instance
+        while True:
+            run = await instance.next_run()
+            for instance.index, _ in enumerate(run.values):
+                yield _event(run, instance.index)
+
+    async def _runs(self) -> AsyncGenerator[tuple[Instance, Run], None]:
+        instance = self._instance
+        while True:
+            run = await instance.next_run()
+            yield instance, run
+
+    async def _batches(self, size: int, patience: int) -> AsyncGenerator[Batch[V], None]:
+        instance = self._instance
         held = instance.held
         while True:
             while len(held) < size:
@@ -129,16 +156,6 @@ class Stream(Generic[V]):
             yield batch
             if instance.barrier_wanted:
                 await self._hold(patience)
-
-    def _begin(self) -> Instance:
-        """Refuse a second loop: it could not know which events the first one left behind."""
-        if self._is_iterated:
-            raise StreamError(
-                "its stream is iterated a second time, which would pass over events: an agent has one "
-                "loop, without `break`"
-            )
-        self._is_iterated = True
-        return self._instance
 
     async def _hold(self, patience: int) -> None:
         """Wait for a run and hold its events; the first to be held starts the clock."""

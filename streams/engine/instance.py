@@ -5,6 +5,7 @@ The agent runs in a task of its own, so user code may await what it likes; but i
 task is idle: it has asked for its next run, and is not in the middle of an event.
 """
 
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -81,7 +82,9 @@ class Instance:
         current.set(self)
         try:
             with self._scope:
-                await self.agent.function(Stream(self))
+                stream = Stream[Any](self)
+                async with aclosing(stream):
+                    await self.agent.function(stream)
                 raise StreamError(
                     "it returned. An agent iterates its stream for as long as the worker runs: "
                     "`async for event in stream:` without `break` or `return`"

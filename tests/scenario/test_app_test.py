@@ -10,6 +10,11 @@ from millpond.log.model import TopicPartition
 pytestmark = pytest.mark.anyio
 
 
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 class Order(mp.Record):
     id: str
     user: str

@@ -13,6 +13,12 @@ from millpond.streams.testing import AppTest
 
 pytestmark = pytest.mark.anyio
 
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
 BAD = 13
 

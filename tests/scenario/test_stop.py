@@ -11,6 +11,12 @@ from millpond.streams.testing import AppTest
 
 pytestmark = pytest.mark.anyio
 
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 SECOND = timedelta(seconds=1)
 
 
