@@ -14,7 +14,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import anyio
 import millpond as mp
 
 from .database import Database
@@ -55,11 +54,7 @@ class Pipeline:
 
     async def finished(self) -> None:
         """Return once every flight in the log is through, the slow database included."""
-        engine = self.app.running
-        await engine.settle()
-        while any(runner.held() for runner in engine.runners):  # a batch waits to be filled
-            await anyio.sleep(0.02)
-            await engine.settle()
+        await self.app.running.settle()
 
 
 def make_pipeline(
@@ -100,7 +95,7 @@ def make_pipeline(
     by_carrier = pipeline.flights.group_by(lambda flight: flight.carrier, name="by-carrier")
     add_up_carriers(pipeline, by_carrier)
     enrich(pipeline, by_carrier, worst_minutes)
-    store_worst(pipeline, sink_per_second // partitions)
+    store_worst(pipeline, sink_per_second)
     return pipeline
 
 
@@ -166,7 +161,7 @@ def enrich(pipeline: Pipeline, by_carrier: mp.Topic[str, Flight], worst_minutes:
 
 
 def store_worst(pipeline: Pipeline, per_second: int) -> None:
-    """Shave the peak: of each partition the database sees so many rows a second and no more.
+    """Shave the peak: the database sees so many rows a second and no more.
 
     When the database is busy the batch is tried again, later and later. What it refuses for good
     is a dead letter, and part of the same commit as the batch it came with.
