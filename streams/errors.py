@@ -72,18 +72,23 @@ class AgentFailed(StreamError):
 
     Attributes:
         agent: its name.
-        partition, offset: the record it was working on; for a batch, the first.
+        partition, offset: the record it was working on; for a batch, the first; offset -1 if none.
         cause: what it raised.
     """
 
     def __init__(
         self, agent: str, partition: TopicPartition, offset: Offset, cause: BaseException
     ) -> None:
-        super().__init__(
-            f"agent {agent!r} failed on {partition} at offset {offset}: "
-            f"{type(cause).__name__}: {cause}. The record is not acknowledged and will be read "
-            "again after a restart." + ("" if isinstance(cause, StreamError) else _POLICIES)
-        )
+        what = f"{type(cause).__name__}: {cause}"
+        if offset < 0:
+            message = f"agent {agent!r} failed before its first event: {what}"
+        else:
+            message = (
+                f"agent {agent!r} failed on {partition} at offset {offset}: {what}. The record is "
+                "not acknowledged and will be read again after a restart."
+            )
+            message += "" if isinstance(cause, StreamError) else _POLICIES
+        super().__init__(message)
         self.agent = agent
         self.partition = partition
         self.offset = offset
