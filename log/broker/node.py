@@ -1,0 +1,72 @@
+"""What the handlers of requests work on: one broker of a cluster, with its coordinators."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ..model import Timestamp
+from .core import Broker
+from .groups import Groups
+from .served import Served
+from .settings import BrokerSettings
+from .transactions import Transactions
+from .waits import Handling
+
+
+class NodeClock(Protocol):
+    """Tells the time, twice over."""
+
+    def now(self) -> Timestamp:
+        """Return the wall clock, for timestamps in the log."""
+
+    def elapsed_ms(self) -> int:
+        """Return milliseconds that never jump, for timeouts."""
+
+
+class Timed(Protocol):
+    """Something of the node that acts by itself when its time has come."""
+
+    def next_due_ms(self) -> int | None:
+        """Return the `elapsed_ms` at which there is something to do; None: nothing so far."""
+
+    def on_time(self, node: "Node") -> Handling[None]:
+        """Do what is due by now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where clients reach the broker: what it says of itself to those who came the same way."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sent a request, and how."""
+
+    version: int
+    client_id: str
+    host: str
+    endpoint: Endpoint
+
+
+@dataclass(slots=True)
+class Node:
+    """One broker: its log, its coordinators, its settings.
+
+    `served` lists what it answers, by API key. `timed` lists who must be called when it is time.
+    """
+
+    served: Mapping[int, Served]
+    settings: BrokerSettings
+    cluster_id: str
+    clock: NodeClock
+    broker: Broker
+    offsets: Groups
+    transactions: Transactions
+    timed: list[Timed] = field(default_factory=list)
+
+    def now(self) -> Timestamp:
+        """Return the wall clock."""
+        return self.clock.now()

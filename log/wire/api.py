@@ -1,0 +1,98 @@
+"""An API of the protocol: a number, a request and a response, in a range of versions."""
+
+import struct
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from .compile import ELEMENTS_MAX, reader, writer
+from .errors import MalformedMessage, UnsupportedVersion
+from .schema import Message
+
+RequestT = TypeVar("RequestT", bound=Message)
+ResponseT = TypeVar("ResponseT", bound=Message)
+MessageT = TypeVar("MessageT", bound=Message)
+
+
+@dataclass(frozen=True, slots=True)
+class Api(Generic[RequestT, ResponseT]):
+    """What both sides know of one API.
+
+    `first` and `last` are the versions that can be read and written here; which of them a broker
+    offers is the broker's business. `flexible_since` is the first with compact lengths and tags.
+    """
+
+    key: int
+    name: str
+    request: type[RequestT]
+    response: type[ResponseT]
+    first: int
+    last: int
+    flexible_since: int
+
+    def is_flexible(self, version: int) -> bool:
+        """Say whether a version has compact lengths and tagged fields."""
+        return version >= self.flexible_since
+
+    def read_request(self, version: int, buffer: memoryview, position: int = 0) -> RequestT:
+        """Read a request, without its header, up to the end of the buffer.
+
+        Raises:
+            UnsupportedVersion, MalformedMessage.
+        """
+        self.check_version(version)
+        return _read_all(self.request, version, self.is_flexible(version), buffer, position)
+
+    def read_response(self, version: int, buffer: memoryview, position: int = 0) -> ResponseT:
+        """Read a response, without its header, up to the end of the buffer.
+
+        Raises:
+            UnsupportedVersion, MalformedMessage.
+        """
+        self.check_version(version)
+        return _read_all(self.response, version, self.is_flexible(version), buffer, position)
+
+    def write_request(self, version: int, request: RequestT, chunks: list[bytes]) -> None:
+        """Append a request, without its header, to the chunks."""
+        self.check_version(version)
+        writer(self.request, version, flexible=self.is_flexible(version))(request, chunks)
+
+    def write_response(self, version: int, response: ResponseT, chunks: list[bytes]) -> None:
+        """Append a response, without its header, to the chunks."""
+        self.check_version(version)
+        writer(self.response, version, flexible=self.is_flexible(version))(response, chunks)
+
+    def check_version(self, version: int) -> None:
+        """Raise UnsupportedVersion for one that is not known here."""
+        if not self.first <= version <= self.last:
+            raise UnsupportedVersion(
+                f"{self.name} version {version}: known are {self.first} to {self.last}"
+            )
+
+
+def read_message(
+    message: type[MessageT], version: int, buffer: memoryview, position: int = 0, *, flexible: bool
+) -> tuple[MessageT, int]:
+    """Read one message; return it and where it ends.
+
+    Raises:
+        MalformedMessage: the bytes are not one.
+    """
+    try:
+        return reader(message, version, flexible=flexible)(buffer, position, [ELEMENTS_MAX])
+    except (struct.error, IndexError) as error:
+        raise MalformedMessage(f"{message.__name__} v{version} is cut short: {error}") from error
+    except UnicodeDecodeError as error:
+        raise MalformedMessage(f"{message.__name__} v{version}: no UTF-8: {error}") from error
+    except MalformedMessage as error:
+        raise MalformedMessage(f"{message.__name__} v{version}: {error}") from error
+
+
+def _read_all(
+    message: type[MessageT], version: int, flexible: bool, buffer: memoryview, position: int
+) -> MessageT:
+    read, after = read_message(message, version, buffer, position, flexible=flexible)
+    if after != len(buffer):
+        raise MalformedMessage(
+            f"{message.__name__} v{version} ends at {after}, but {len(buffer) - after} bytes follow"
+        )
+    return read
