@@ -53,7 +53,11 @@ UPKEEP_INTERVAL_S = 30.0
 
 
 class EmbeddedLog:
-    """A `Log` on a directory that belongs to this process. Open it with `open`."""
+    """A `Log` on a directory that belongs to this process. Open it with `open`.
+
+    A server shares its parts: `broker` and the coordinators, `flusher`, `wakeups`, and `removing`,
+    which whoever creates, removes or compacts holds meanwhile.
+    """
 
     def __init__(
         self,
@@ -66,16 +70,16 @@ class EmbeddedLog:
         flush_interval_s: float = 0.1,
     ) -> None:
         """Open what is on the disk; `open` does that at the right time and in the right place."""
-        self._disk = disk
+        self.disk = disk
         self._root = root
         self._clock = clock
-        self._read_only = read_only
-        self._durable_reads = durability == "fsync" and not read_only
-        self._wakeups = Wakeups()
-        self._flusher = Flusher(
+        self.read_only = read_only
+        self.durable_reads = durability == "fsync" and not read_only
+        self.wakeups = Wakeups()
+        self.flusher = Flusher(
             durability, on_flushed=self._on_flushed, root=root, interval_s=flush_interval_s
         )
-        self._removing = anyio.Lock(fast_acquire=True)
+        self.removing = anyio.Lock(fast_acquire=True)
         self._transactional_ids: dict[str, anyio.Lock] = {}
         self._load()
 
@@ -140,8 +144,8 @@ class EmbeddedLog:
         failed: Exception | None = None
         try:
             async with anyio.create_task_group() as tasks:
-                if not self._read_only:
-                    tasks.start_soon(self._flusher.run)
+                if not self.read_only:
+                    tasks.start_soon(self.flusher.run)
                     tasks.start_soon(self._keep_up, upkeep_interval_s)
                 try:
                     yield
@@ -149,8 +153,8 @@ class EmbeddedLog:
                     failed = error
                 tasks.cancel_scope.cancel()
         finally:
-            self._flusher.close()
-            self._wakeups.wake_all()
+            self.flusher.close()
+            self.wakeups.wake_all()
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(self._close)
         if failed is not None:
@@ -160,18 +164,18 @@ class EmbeddedLog:
 
     async def create_topics(self, specs: Iterable[TopicSpec]) -> None:
         self.check_writable()
-        async with self._removing:  # else a topic might be made while its namesake is removed
+        async with self.removing:  # else a topic might be made while its namesake is removed
             self.broker.create_topics(specs, self.now())
 
     async def delete_topics(self, names: Iterable[str]) -> None:
         self.check_writable()
         names = list(names)
-        async with self._removing:
+        async with self.removing:
             with anyio.CancelScope(shield=True):
                 gone = self.broker.remove_topics(names, self.now())
-                self._wakeups.wake(log.partition for log in gone)
+                self.wakeups.wake(log.partition for log in gone)
                 await self.run(self.group_offsets.forget_topics(names, self.now()))
-                async with self._flusher.quiet():
+                async with self.flusher.quiet():
                     self.broker.discard(gone)
 
     async def describe_topics(
@@ -194,7 +198,7 @@ class EmbeddedLog:
 
     async def delete_records(self, before: Mapping[TopicPartition, Offset]) -> None:
         self.check_writable()
-        async with self._removing, self._flusher.quiet():
+        async with self.removing, self.flusher.quiet():
             logs = {partition: self.broker.writable(partition) for partition in before}
             for partition, log in logs.items():
                 if not 0 <= before[partition] <= log.high_watermark:
@@ -202,7 +206,7 @@ class EmbeddedLog:
                     raise OffsetOutOfRange(partition, before[partition], start, end)
             for partition, log in logs.items():
                 log.delete_before(before[partition])
-        self._wakeups.wake(before)
+        self.wakeups.wake(before)
 
     async def start_offsets(
         self, partitions: Iterable[TopicPartition]
@@ -252,7 +256,7 @@ class EmbeddedLog:
     # -- readers and producers -----------------------------------------------------------------
 
     def reader(self, isolation: Isolation = Isolation.READ_COMMITTED) -> EmbeddedReader:
-        return EmbeddedReader(lambda: self.broker, self._wakeups, self._flusher.check, isolation)
+        return EmbeddedReader(lambda: self.broker, self.wakeups, self.flusher.check, isolation)
 
     async def producer(self) -> EmbeddedProducer:
         self.check_writable()
@@ -273,12 +277,12 @@ class EmbeddedLog:
 
     async def refresh(self) -> None:
         """With `read_only`: look again at what is on disk by now."""
-        if not self._read_only:
+        if not self.read_only:
             return
         replaced = self.broker
         await anyio.to_thread.run_sync(self._load)
         replaced.abandon()
-        self._wakeups.wake_all()
+        self.wakeups.wake_all()
 
     # -- what producers and the flusher use ----------------------------------------------------
 
@@ -287,9 +291,9 @@ class EmbeddedLog:
 
     def check_writable(self) -> None:
         """Raise when nothing can be written, or not any more."""
-        if self._read_only:
+        if self.read_only:
             raise LogError("this log is open for reading only, so nothing can be changed")
-        self._flusher.check()
+        self.flusher.check()
 
     async def run(self, steps: Steps[T]) -> T:
         """Go through the steps; between them, wait until what they name is durable.
@@ -302,63 +306,63 @@ class EmbeddedLog:
             while True:
                 logs = next(steps)
                 touched.update(logs)
-                if not self._durable_reads:
+                if not self.durable_reads:
                     self._wake(logs)
-                await self._flusher.sync(logs)
+                await self.flusher.sync(logs)
         except StopIteration as done:
             result: T = done.value
         finally:
             steps.close()
         self._wake(touched)
-        if not (self._durable_reads and self._root):
+        if not (self.durable_reads and self._root):
             # Nothing was waited for, but others want to run; what is done can't be cancelled any more.
             await anyio.lowlevel.cancel_shielded_checkpoint()
         return result
 
     def _on_flushed(self, logs: Collection[Syncable]) -> None:
-        if self._flusher.failed is not None:
-            self._wakeups.wake_all()
-        elif self._durable_reads:
+        if self.flusher.failed is not None:
+            self.wakeups.wake_all()
+        elif self.durable_reads:
             self._wake(log for log in logs if isinstance(log, PartitionLog))
 
     def _wake(self, logs: Iterable[PartitionLog]) -> None:
-        self._wakeups.wake(log.partition for log in logs)
+        self.wakeups.wake(log.partition for log in logs)
 
     # -- opening, upkeep, closing --------------------------------------------------------------
 
     def _load(self) -> None:
-        self.broker, self.group_offsets, self.transactions = open_broker(
-            self._disk,
+        self.broker, self.group_offsets, self.transactions, _groups = open_broker(
+            self.disk,
             now=self.now(),
             new_topic_id=uuid.uuid4,
-            durable_reads=self._durable_reads,
-            read_only=self._read_only,
+            durable_reads=self.durable_reads,
+            read_only=self.read_only,
         )
 
     async def _keep_up(self, interval_s: float) -> None:
         """Do what is to be done from time to time, until cancelled or the disk fails."""
-        while self._flusher.failed is None:
+        while self.flusher.failed is None:
             await anyio.sleep(interval_s)
             try:
                 await clean_partitions(
-                    self.broker, self._flusher, self.now, self._wakeups.wake, self._removing
+                    self.broker, self.flusher, self.now, self.wakeups.wake, self.removing
                 )
-                await self._flusher.flush_idle(list(self.broker.partitions.values()))
+                await self.flusher.flush_idle(list(self.broker.partitions.values()))
                 self.transactions.complete_marked(self.now())
                 await self.run(self.transactions.abort_overdue(self.now()))
                 await self._checkpoint()
             except DiskFailed as error:
-                self._flusher.fail(error)
+                self.flusher.fail(error)
 
     async def _checkpoint(self) -> None:
-        write = partial(write_recovery_points, self._disk, self.broker.recovery_points())
+        write = partial(write_recovery_points, self.disk, self.broker.recovery_points())
         if self._root is None:
             write()
         else:
             await anyio.to_thread.run_sync(write)
 
     def _close(self) -> None:
-        if self._flusher.failed is None:
+        if self.flusher.failed is None:
             self.broker.close(self.now())
         else:
             self.broker.abandon()

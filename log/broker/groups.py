@@ -3,7 +3,7 @@
 What one partition's records add up to is `coordinator/offsets.py`.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from ..coordinator.encoding import coordinator_partition
 from ..coordinator.offsets import (
@@ -22,6 +22,7 @@ from ..model import (
     Compression,
     NewRecord,
     Offset,
+    Record,
     Timestamp,
     TopicPartition,
 )
@@ -35,9 +36,14 @@ from .steps import Steps
 
 
 class Groups:
-    """The committed offsets of all groups."""
+    """The committed offsets of all groups.
 
-    def __init__(self, broker: Broker) -> None:
+    Args:
+        broker: whose partitions keep them.
+        replay_group: is given each record that tells of a group itself, in their order.
+    """
+
+    def __init__(self, broker: Broker, replay_group: Callable[[Record], None]) -> None:
         """Replay what the log says."""
         self._broker = broker
         count = broker.internal_partitions(GROUP_OFFSETS_TOPIC)
@@ -46,11 +52,15 @@ class Groups:
         for number, state in enumerate(self._states):
             log = broker.partitions.get(TopicPartition(GROUP_OFFSETS_TOPIC, number))
             if log is not None:
-                _replay(log, state)
+                _replay(log, state, replay_group)
 
     def groups(self) -> list[str]:
         """Return the groups that have committed offsets, sorted."""
         return sorted(group for state in self._states for group in state.groups())
+
+    def has(self, group: str) -> bool:
+        """Say whether a group has committed offsets."""
+        return bool(self._state_of(group).committed(group))
 
     def committed(
         self, group: str, partitions: Iterable[TopicPartition] | None = None
@@ -137,13 +147,18 @@ class Groups:
         known = {topic for state in self._states for topic in state.topics()}
         return known - self._broker.metadata.topics.keys()
 
+    def append(self, group: str, records: Sequence[NewRecord], now: Timestamp) -> PartitionLog:
+        """Append what tells of the group itself; return the log to be synced."""
+        log, _base_offset = self._append(self.partition_of(group), records, now)
+        return log
+
     def _state_of(self, group: str) -> GroupOffsets:
         return self._states[self.partition_of(group).partition]
 
     def _append(
         self,
         partition: TopicPartition,
-        records: list[NewRecord],
+        records: Sequence[NewRecord],
         now: Timestamp,
         transaction: Transaction | None = None,
     ) -> tuple[PartitionLog, Offset]:
@@ -171,7 +186,7 @@ def _sequence_in(log: PartitionLog, transaction: Transaction) -> int:
     return (entry.last_sequence + 1) % 2**31
 
 
-def _replay(log: PartitionLog, state: GroupOffsets) -> None:
+def _replay(log: PartitionLog, state: GroupOffsets, replay_group: Callable[[Record], None]) -> None:
     for header, batch in batches_of(log):
         if header.is_control:
             marker = decode_marker(batch)
@@ -179,8 +194,11 @@ def _replay(log: PartitionLog, state: GroupOffsets) -> None:
                 state.end_transaction(marker.producer_id, commit=marker.commit)
             continue
         for record in decode_batch(batch):
-            key = decode_key(record.key) if record.key is not None else None
+            if record.key is None:
+                continue
+            key = decode_key(record.key)
             if key is None:
+                replay_group(record)
                 continue
             entry = OffsetEntry(record.offset, decode_value(record.value))
             if header.is_transactional:

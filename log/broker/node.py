@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ..coordinator.group import Instant
 from ..model import Timestamp
 from .core import Broker
 from .groups import Groups
+from .members import GroupCoordinator
 from .served import Served
 from .settings import BrokerSettings
 from .transactions import Transactions
@@ -65,8 +67,17 @@ class Node:
     broker: Broker
     offsets: Groups
     transactions: Transactions
+    groups: GroupCoordinator
     timed: list[Timed] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.groups.resume(self.instant())
+        self.timed.append(self.groups)
 
     def now(self) -> Timestamp:
         """Return the wall clock."""
         return self.clock.now()
+
+    def instant(self) -> Instant:
+        """Return the time, by both clocks."""
+        return Instant(self.clock.now(), self.clock.elapsed_ms())

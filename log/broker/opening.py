@@ -1,13 +1,16 @@
 """Opens a broker with its coordinators, and ends what a crash may have left half done."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 from uuid import UUID
 
+from ..coordinator.group_table import GroupTable, replay
 from ..model import Timestamp
 from ..storage.disk import Disk
 from .core import Broker
 from .groups import Groups
+from .members import GroupCoordinator
 from .transactions import Transactions
 
 
@@ -17,6 +20,7 @@ class Opened(NamedTuple):
     broker: Broker
     group_offsets: Groups
     transactions: Transactions
+    groups: GroupCoordinator
 
 
 def open_broker(
@@ -32,7 +36,7 @@ def open_broker(
     Args:
         disk: where everything is.
         now: the time.
-        new_topic_id: makes an id that no topic has had before.
+        new_topic_id: makes an id that no topic, and no member of a group, has had before.
         durable_reads: whether readers see only what is durable.
         read_only: write nothing; another process may be at work.
 
@@ -47,11 +51,13 @@ def open_broker(
         durable_reads=durable_reads,
         read_only=read_only,
     )
-    group_offsets = Groups(broker)
+    table: GroupTable = {}
+    group_offsets = Groups(broker, partial(replay, table))
+    groups = GroupCoordinator(group_offsets, table, new_topic_id)
     transactions = Transactions(broker, group_offsets)
     if not read_only:
         _go_on(broker, group_offsets, transactions, now)
-    return Opened(broker, group_offsets, transactions)
+    return Opened(broker, group_offsets, transactions, groups)
 
 
 def _go_on(

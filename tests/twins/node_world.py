@@ -95,6 +95,7 @@ class NodeWorld:
             broker=opened.broker,
             offsets=opened.group_offsets,
             transactions=opened.transactions,
+            groups=opened.groups,
         )
 
     def restart(self, *, crash: bool = True) -> None:

@@ -1,0 +1,139 @@
+"""The group coordinator: all groups of this broker, and how what they decide becomes durable.
+
+A group decides (`coordinator/classic_group.py`, `coordinator/consumer_group.py`) and yields records;
+here they are appended to the partition that keeps the group, and waited for. Handlers do
+
+    group = node.groups.get(group_id)
+    answer = yield from node.groups.carry_out(group, group.leave(…))
+
+so that what a group answers stands on disk first. Time passes for all groups in one place: a heap of
+when each must be looked at again, into which a group is put anew only when it is due, so that the
+heartbeats of members, which merely put deadlines off, cost nothing here.
+"""
+
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, TypeVar
+from uuid import UUID
+
+from ..coordinator.classic_group import ClassicGroup
+from ..coordinator.group import Changes, Group, Instant
+from ..coordinator.group_table import GroupTable
+from ..model import NewRecord, Timestamp
+from ..storage.partition_log import PartitionLog
+from .groups import Groups
+from .steps import Steps
+from .waits import Handling
+
+if TYPE_CHECKING:
+    from .node import Node
+
+T = TypeVar("T")
+
+
+class GroupCoordinator:
+    """All groups.
+
+    Args:
+        offsets: what groups have committed, and where their records go.
+        groups: the groups as their records say.
+        new_id: makes an id that nothing has had before.
+    """
+
+    def __init__(self, offsets: Groups, groups: GroupTable, new_id: Callable[[], UUID]) -> None:
+        self._offsets = offsets
+        self._groups = groups
+        self._new_id = new_id
+        self._due: list[tuple[int, str]] = []
+        self._due_of: dict[str, int] = {}
+
+    def get(self, group_id: str) -> Group | None:
+        """Return a group that exists; one that has offsets only is a classic one without members."""
+        group = self._groups.get(group_id)
+        if group is None and self._offsets.has(group_id):
+            group = self._groups[group_id] = ClassicGroup(group_id)
+        return group
+
+    def put(self, group: Group) -> None:
+        """Let a group exist; it takes the place of an empty one of the other kind."""
+        self._groups[group.group_id] = group
+        self._watch(group)
+
+    def remove(self, group_id: str) -> None:
+        """Let a group exist no longer."""
+        del self._groups[group_id]
+
+    def __iter__(self) -> Iterator[Group]:
+        """Go through all groups, in the order of their names."""
+        names = {*self._groups, *self._offsets.groups()}
+        return (group for name in sorted(names) if (group := self.get(name)) is not None)
+
+    def new_member_id(self, prefix: str) -> str:
+        """Make the id of a new member of a classic group."""
+        return f"{prefix}-{self._new_id()}"
+
+    def append(self, group_id: str, records: Sequence[NewRecord], now: Timestamp) -> PartitionLog:
+        """Append records of a group; return the log that has to be synced."""
+        return self._offsets.append(group_id, records, now)
+
+    def carry_out(self, group: Group, changes: Changes[T], now: Timestamp) -> Steps[T]:
+        """Go through a group's changes; what they yield is durable before they go on."""
+        try:
+            while True:
+                records = next(changes)
+                self._watch(group)
+                if records:
+                    yield [self.append(group.group_id, records, now)]
+        except StopIteration as done:
+            result: T = done.value
+            self._watch(group)
+            return result
+
+    # -- time ----------------------------------------------------------------------------------
+
+    def resume(self, now: Instant) -> None:
+        """Go on after a restart."""
+        for group in self._groups.values():
+            group.resume(now)
+            self._watch(group)
+
+    def next_due_ms(self) -> int | None:
+        """Return when a group must be looked at."""
+        return self._due[0][0] if self._due else None
+
+    def on_time(self, node: "Node") -> Handling[None]:
+        """Let time pass for all groups that are due."""
+        now = node.instant()
+        begun = []
+        touched = []
+        for group in self._take_due(now.elapsed_ms):
+            changes = group.on_time(now)
+            for records in changes:
+                if records:
+                    touched.append(self.append(group.group_id, records, now.timestamp))
+                    begun.append((group, changes))
+                    break
+            self._watch(group)
+        if touched:
+            yield set(touched)
+        for group, changes in begun:
+            yield from self.carry_out(group, changes, now.timestamp)
+
+    def _take_due(self, elapsed_ms: int) -> Iterable[Group]:
+        while self._due and self._due[0][0] <= elapsed_ms:
+            due_ms, group_id = heapq.heappop(self._due)
+            if self._due_of.get(group_id) == due_ms:
+                del self._due_of[group_id]
+                group = self._groups.get(group_id)
+                if group is not None:
+                    yield group
+
+    def _watch(self, group: Group) -> None:
+        """See to it that the group is looked at when it says."""
+        due_ms = group.next_due_ms
+        if due_ms is None or self._groups.get(group.group_id) is not group:
+            return
+        known = self._due_of.get(group.group_id)
+        if known is None or due_ms < known:
+            self._due_of[group.group_id] = due_ms
+            heapq.heappush(self._due, (due_ms, group.group_id))
