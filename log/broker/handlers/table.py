@@ -5,14 +5,17 @@ from typing import Final
 
 from ...wire.messages.api_versions import API_VERSIONS
 from ...wire.messages.find_coordinator import FIND_COORDINATOR
+from ...wire.messages.init_producer_id import INIT_PRODUCER_ID
 from ..served import Served
 from .api_versions import api_versions
 from .find_coordinator import find_coordinator
+from .init_producer_id import init_producer_id
 
 SERVED: Final[Mapping[int, Served]] = {
     one.api.key: one
     for one in (
         Served(FIND_COORDINATOR, 0, 6, find_coordinator),
         Served(API_VERSIONS, 0, 4, api_versions),
+        Served(INIT_PRODUCER_ID, 0, 5, init_producer_id),
     )
 }
