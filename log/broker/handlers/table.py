@@ -4,16 +4,28 @@ from collections.abc import Mapping
 from typing import Final
 
 from ...wire.messages.api_versions import API_VERSIONS
+from ...wire.messages.fetch import FETCH
 from ...wire.messages.find_coordinator import FIND_COORDINATOR
 from ...wire.messages.init_producer_id import INIT_PRODUCER_ID
+from ...wire.messages.list_offsets import LIST_OFFSETS
+from ...wire.messages.metadata import METADATA
+from ...wire.messages.produce import PRODUCE
 from ..served import Served
 from .api_versions import api_versions
+from .fetch import fetch
 from .find_coordinator import find_coordinator
 from .init_producer_id import init_producer_id
+from .list_offsets import list_offsets
+from .metadata import metadata
+from .produce import produce
 
 SERVED: Final[Mapping[int, Served]] = {
     one.api.key: one
     for one in (
+        Served(PRODUCE, 3, 11, produce, advertised_first=0),
+        Served(FETCH, 4, 17, fetch),
+        Served(LIST_OFFSETS, 1, 10, list_offsets),
+        Served(METADATA, 0, 13, metadata),
         Served(FIND_COORDINATOR, 0, 6, find_coordinator),
         Served(API_VERSIONS, 0, 4, api_versions),
         Served(INIT_PRODUCER_ID, 0, 5, init_producer_id),

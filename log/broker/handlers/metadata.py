@@ -1,0 +1,161 @@
+"""Metadata, versions 0 to 13: the broker, and topics with who leads their partitions.
+
+- Version 0 asks for all topics with an empty list, later ones with null. From version 12 on topics
+  may be asked for by id (KIP-516); an id that nobody has is answered with UNKNOWN_TOPIC_ID.
+- A topic that is missing is made where the client (from version 4 on), and
+  `auto.create.topics.enable`, allow it. Kafka answers UNKNOWN_TOPIC_OR_PARTITION while its controller
+  makes the topic, and the client asks again; here the topic is made first and then described.
+- The client learns the address by which it has come.
+- Internal topics are listed and marked. `__cluster_metadata` is not listed, as in Kafka.
+"""
+
+from collections.abc import Collection
+
+from ...config import check_topic_name
+from ...errors import ConfigError
+from ...model import TopicPartition, TopicSpec
+from ...wire.error_codes import ErrorCode
+from ...wire.messages.metadata import (
+    MetadataRequest,
+    MetadataRequestTopic,
+    MetadataResponse,
+    MetadataResponseBroker,
+    MetadataResponsePartition,
+    MetadataResponseTopic,
+)
+from ...wire.schema import NO_UUID
+from ..metadata import METADATA_PARTITION, Topic
+from ..node import Caller, Node
+from ..waits import Exclusive, Handling
+from .authorized import CLUSTER_OPERATIONS, NOT_ASKED, TOPIC_OPERATIONS
+
+_IDS_SINCE = 12
+
+
+def metadata(node: Node, request: MetadataRequest, caller: Caller) -> Handling[MetadataResponse]:
+    """Describe what was asked for, making missing topics where that is wanted."""
+    asked = request.topics
+    if asked is None or (caller.version == 0 and not asked):
+        topics = [_described(node, each, request) for each in node.broker.metadata.topics.values()]
+        return _response(node, request, caller, topics)
+    missing = _to_be_made(node, asked, request)
+    if missing:
+        yield Exclusive()
+        _make(node, missing)
+    by_id = [each for each in asked if each.topic_id != NO_UUID]
+    if by_id and caller.version >= _IDS_SINCE:
+        names = {topic.topic_id: topic for topic in node.broker.metadata.topics.values()}
+        topics = [
+            _described(node, names[each.topic_id], request)
+            if each.topic_id in names
+            else _unknown(ErrorCode.UNKNOWN_TOPIC_ID, None, each)
+            for each in by_id
+        ]
+    else:
+        topics = [_found(node, each, request) for each in _once_each(asked)]
+    return _response(node, request, caller, topics)
+
+
+def _response(
+    node: Node, request: MetadataRequest, caller: Caller, topics: list[MetadataResponseTopic]
+) -> MetadataResponse:
+    node_id = node.settings.node_id
+    return MetadataResponse(
+        brokers=[
+            MetadataResponseBroker(
+                node_id=node_id, host=caller.endpoint.host, port=caller.endpoint.port
+            )
+        ],
+        cluster_id=node.cluster_id,
+        controller_id=node_id,
+        topics=topics,
+        cluster_authorized_operations=(
+            CLUSTER_OPERATIONS if request.include_cluster_authorized_operations else NOT_ASKED
+        ),
+    )
+
+
+def _once_each(asked: Collection[MetadataRequestTopic]) -> Collection[MetadataRequestTopic]:
+    return {each.name: each for each in asked}.values()
+
+
+def _to_be_made(
+    node: Node, asked: Collection[MetadataRequestTopic], request: MetadataRequest
+) -> list[str]:
+    """Return the topics that are missing and may be made, once each."""
+    if not (request.allow_auto_topic_creation and node.settings.auto_create_topics_enable):
+        return []
+    names = dict.fromkeys(each.name for each in asked if each.topic_id == NO_UUID)
+    return [
+        name
+        for name in names
+        if name is not None and name not in node.broker.metadata.topics and _may_be_made(name)
+    ]
+
+
+def _may_be_made(name: str) -> bool:
+    return _is_valid(name) and name != METADATA_PARTITION.topic
+
+
+def _is_valid(name: str) -> bool:
+    try:
+        check_topic_name(name)
+    except ConfigError:
+        return False
+    return True
+
+
+def _make(node: Node, names: Collection[str]) -> None:
+    """Make those that nobody has made in the meantime."""
+    settings = node.settings
+    node.broker.create_topics(
+        [
+            TopicSpec(name, settings.num_partitions, settings.default_replication_factor)
+            for name in names
+            if name not in node.broker.metadata.topics
+        ],
+        node.now(),
+    )
+
+
+def _found(
+    node: Node, asked: MetadataRequestTopic, request: MetadataRequest
+) -> MetadataResponseTopic:
+    name = asked.name or ""
+    topic = node.broker.metadata.topics.get(name)
+    if topic is not None:
+        return _described(node, topic, request)
+    if not _is_valid(name):
+        return _unknown(ErrorCode.INVALID_TOPIC_EXCEPTION, name, asked)
+    return _unknown(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, name, asked)
+
+
+def _unknown(
+    error: ErrorCode, name: str | None, asked: MetadataRequestTopic
+) -> MetadataResponseTopic:
+    return MetadataResponseTopic(
+        error_code=error, name=name, topic_id=asked.topic_id, partitions=[]
+    )
+
+
+def _described(node: Node, topic: Topic, request: MetadataRequest) -> MetadataResponseTopic:
+    here = [node.settings.node_id]
+    logs = node.broker.partitions
+    return MetadataResponseTopic(
+        name=topic.name,
+        topic_id=topic.topic_id,
+        is_internal=topic.internal,
+        partitions=[
+            MetadataResponsePartition(
+                partition_index=number,
+                leader_id=node.settings.node_id,
+                leader_epoch=logs[TopicPartition(topic.name, number)].leader_epoch,
+                replica_nodes=here,
+                isr_nodes=here,
+            )
+            for number in range(topic.partitions)
+        ],
+        topic_authorized_operations=(
+            TOPIC_OPERATIONS if request.include_topic_authorized_operations else NOT_ASKED
+        ),
+    )
