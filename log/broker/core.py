@@ -10,16 +10,17 @@ After opening, a new leader epoch begins in all partitions (`begin_epoch`), so t
 before a crash can be told from one on what was written after it. See `opening.py` for the order.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from uuid import UUID
 
 from ..config import TopicConfig
-from ..errors import ConfigError, LogError, TopicExists, UnknownTopic
+from ..errors import ConfigError, CorruptRecord, TopicExists, UnknownTopic
 from ..model import NewRecord, Offset, Timestamp, TopicPartition, TopicSpec
 from ..records import decode_batch, encode_batch
 from ..storage.disk import Disk
 from ..storage.partition_log import LogAppend, PartitionLog
 from . import checkpoints, metadata
+from .directories import check_vacant, discard, is_of_metadata, make_partitions, sweep
 from .metadata import (
     INTERNAL_CONFIG,
     INTERNAL_PARTITIONS,
@@ -72,7 +73,7 @@ class Broker:
         points = checkpoints.read_recovery_points(disk)
         broker._open_metadata(now, clean=clean, points=points)
         if not read_only:
-            broker._sweep()
+            sweep(disk, broker.metadata)
         for topic in broker.metadata.topics.values():
             for number in range(topic.partitions):
                 broker._open_partition(topic, number, now, clean=clean, points=points)
@@ -94,6 +95,13 @@ class Broker:
             log.begin_epoch(leader_epoch)
 
     # -- topics --------------------------------------------------------------------------------
+
+    def topic_of_id(self, topic_id: UUID) -> Topic:
+        """Return a topic. Raises UnknownTopic: it was removed, or never was."""
+        topic = self.metadata.topics_by_id.get(topic_id)
+        if topic is None:
+            raise UnknownTopic(f"there is no topic with the id {topic_id}")
+        return topic
 
     def topic(self, name: str) -> Topic:
         """Return a topic. Raises UnknownTopic."""
@@ -118,22 +126,92 @@ class Broker:
             )
         return log
 
+    def new_topic(self, spec: TopicSpec) -> Topic:
+        """Make a topic of what someone asks for; it exists when `begin_topics` has said so.
+
+        Raises:
+            TopicExists: there is one.
+            ConfigError: an invalid name, count or setting.
+            LogError: there are directories of that name, with records in them.
+        """
+        topic = metadata.checked_topic(spec, self._new_topic_id())
+        if topic.name in self.metadata.topics:
+            raise TopicExists(f"topic {topic.name!r} exists already")
+        check_vacant(self._disk, topic.name, range(topic.partitions))
+        return topic
+
     def create_topics(self, specs: Iterable[TopicSpec], now: Timestamp) -> None:
         """Create topics, all or none; durable on return.
 
         Raises:
-            TopicExists: of one of them.
-            ConfigError: an invalid name, count or setting.
+            TopicExists, ConfigError, LogError: see `new_topic`; or one is named twice.
         """
         topics: dict[str, Topic] = {}
         for spec in specs:
-            topic = metadata.checked_topic(spec, self._new_topic_id())
-            if topic.name in self.metadata.topics:
-                raise TopicExists(f"topic {topic.name!r} exists already")
+            topic = self.new_topic(spec)
             if topic.name in topics:
                 raise ConfigError(f"topic {topic.name!r} is named twice in one request")
             topics[topic.name] = topic
-        self._create(topics.values(), now)
+        self.make(self.begin_topics(topics.values(), now), now)
+
+    def begin_topics(self, topics: Iterable[Topic], now: Timestamp) -> list[tuple[Topic, int]]:
+        """Let topics exist, all or none, durably; return the partitions to `make`."""
+        topics = list(topics)
+        self._begin([metadata.topic_record(topic) for topic in topics], now)
+        return [(topic, number) for topic in topics for number in range(topic.partitions)]
+
+    def begin_partitions(
+        self, counts: Mapping[str, int], now: Timestamp
+    ) -> list[tuple[Topic, int]]:
+        """Let topics have more partitions, all or none, durably; return those to `make`.
+
+        Raises:
+            UnknownTopic: of one of them.
+            ConfigError: a count that is not larger than before, or too large.
+            LogError: there is a directory of that name, with records in it.
+        """
+        before = {name: self.topic(name).partitions for name in counts}
+        for name, count in counts.items():
+            metadata.check_partitions(name, count)
+            if count <= before[name]:
+                raise ConfigError(
+                    f"topic {name!r} has {before[name]} partitions, so {count} won't do: "
+                    "partitions can only be added"
+                )
+            check_vacant(self._disk, name, range(before[name], count))
+        self._begin(
+            [metadata.topic_partitions_record(self.topic(n), count) for n, count in counts.items()],
+            now,
+        )
+        return [
+            (self.topic(name), number)
+            for name, count in counts.items()
+            for number in range(before[name], count)
+        ]
+
+    def make(self, partitions: Iterable[tuple[Topic, int]], now: Timestamp) -> None:
+        """Make partitions that exist already, by what was recorded; durable on return."""
+        epoch = max(self.leader_epoch, 0)
+        for log in make_partitions(self._disk, partitions, leader_epoch=epoch, now=now):
+            log.durable_reads = self._durable_reads
+            self.partitions[log.partition] = log
+
+    def alter_topics(self, configs: Mapping[str, Mapping[str, str]], now: Timestamp) -> None:
+        """Give topics these settings, all or none; durable, and in effect, on return.
+
+        Raises:
+            UnknownTopic, ConfigError: of one of them.
+        """
+        parsed = {name: TopicConfig.parse(given, topic=name) for name, given in configs.items()}
+        records = [
+            metadata.topic_config_record(self.topic(name), config)
+            for name, config in parsed.items()
+        ]
+        if records:
+            self._record(now, *records)
+        for name in configs:
+            for log in self._logs_of(self.topic(name)):
+                log.config = parsed[name]
 
     def remove_topics(self, names: Iterable[str], now: Timestamp) -> list[PartitionLog]:
         """Let topics exist no longer; durable on return.
@@ -149,19 +227,14 @@ class Broker:
                 raise ConfigError(f"topic {topic.name!r} belongs to the log itself; it has to stay")
         if topics:
             self._record(now, *map(metadata.removed_topic_record, topics))
-        return [
-            self.partitions.pop(TopicPartition(topic.name, number))
-            for topic in topics
-            for number in range(topic.partitions)
-        ]
+        gone = [log for topic in topics for log in self._logs_of(topic)]
+        for log in gone:
+            del self.partitions[log.partition]
+        return gone
 
     def discard(self, logs: Iterable[PartitionLog]) -> None:
         """Remove the files of partitions that exist no longer."""
-        for log in logs:
-            for segment in log.segments:
-                segment.close()
-            self._disk.remove(log.directory)
-        self._disk.sync_directory("")
+        discard(self._disk, logs)
 
     def new_producer_id(self, now: Timestamp) -> int:
         """Return an id that no producer has had before."""
@@ -256,67 +329,46 @@ class Broker:
                 read_only=self.read_only,
             )
         except FileNotFoundError:
-            if self.read_only:  # being made, or just removed, by the process that writes
-                return
-            self._create_partition(topic, number, now)
+            if not self.read_only:  # else the process that writes is making or removing it
+                self._make_again(topic, number, now)
+            return
+        except CorruptRecord as error:
+            if self.read_only or not is_of_metadata(error.file):
+                raise
+            self._make_again(topic, number, now)
             return
         if log.topic_id != topic.topic_id:  # of a topic of the same name that was removed
             self.discard([log])
-            self._create_partition(topic, number, now)
+            self.make([(topic, number)], now)
             return
         log.durable_reads = self._durable_reads
         self.partitions[partition] = log
 
-    def _sweep(self) -> None:
-        """Remove what is left of removed topics."""
-        removed = {topic.name for topic in self.metadata.removed.values()}
-        for directory in self._disk.list(""):
-            name, _, number = directory.rpartition("-")
-            if name in removed and name not in self.metadata.topics and number.isdecimal():
-                self._disk.remove(directory)
+    def _make_again(self, topic: Topic, number: int, now: Timestamp) -> None:
+        """Make a partition that a power cut kept from being made."""
+        check_vacant(self._disk, topic.name, [number])
+        self.make([(topic, number)], now)
 
     def _create_internal_topics(self, now: Timestamp) -> None:
         config = TopicConfig.parse(INTERNAL_CONFIG, topic="__")
-        self._create(
-            [
-                Topic(name, self._new_topic_id(), INTERNAL_PARTITIONS, config, internal=True)
-                for name in INTERNAL_TOPICS
-                if name not in self.metadata.topics
-            ],
-            now,
-        )
+        missing = [
+            Topic(name, self._new_topic_id(), INTERNAL_PARTITIONS, config, internal=True)
+            for name in INTERNAL_TOPICS
+            if name not in self.metadata.topics
+        ]
+        self.make(self.begin_topics(missing, now), now)
 
     # -- changing what exists ------------------------------------------------------------------
 
-    def _create(self, topics: Iterable[Topic], now: Timestamp) -> None:
-        topics = list(topics)
-        if topics:
+    def _logs_of(self, topic: Topic) -> list[PartitionLog]:
+        partitions = [TopicPartition(topic.name, number) for number in range(topic.partitions)]
+        return [self.partitions[each] for each in partitions if each in self.partitions]
+
+    def _begin(self, records: Sequence[bytes], now: Timestamp) -> None:
+        if records:
             # What the checkpoint says of a removed topic must not be taken for its namesake's.
             checkpoints.write_recovery_points(self._disk, self.recovery_points())
-            self._record(now, *map(metadata.topic_record, topics))
-        for topic in topics:
-            for number in range(topic.partitions):
-                self._create_partition(topic, number, now)
-
-    def _create_partition(self, topic: Topic, number: int, now: Timestamp) -> None:
-        partition = TopicPartition(topic.name, number)
-        directory = str(partition)
-        if any(name.endswith(".log") for name in self._disk.list(directory)):
-            raise LogError(
-                f"{directory} holds segments, but its partition.metadata is missing: "
-                "restore that file, or move the directory away to begin with an empty partition"
-            )
-        log = PartitionLog.create(
-            self._disk,
-            directory,
-            partition,
-            topic.topic_id,
-            topic.config,
-            leader_epoch=max(self.leader_epoch, 0),
-            now=now,
-        )
-        log.durable_reads = self._durable_reads
-        self.partitions[partition] = log
+            self._record(now, *records)
 
     def _record(self, now: Timestamp, *values: bytes) -> None:
         """Append to the metadata log, make it durable, then let it count."""

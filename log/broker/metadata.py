@@ -6,7 +6,7 @@ gone before they are. Opening the log makes what is missing and sweeps away what
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from uuid import UUID
 
@@ -20,7 +20,11 @@ METADATA_PARTITION: Final = TopicPartition("__cluster_metadata", 0)
 METADATA_TOPIC_ID: Final = UUID(int=1)
 """Kafka's reserved id of this topic."""
 
-METADATA_CONFIG: Final[Mapping[str, str]] = {"retention.ms": "-1", "segment.bytes": "67108864"}
+METADATA_CONFIG: Final[Mapping[str, str]] = {
+    "retention.ms": "-1",
+    "segment.bytes": "67108864",
+    "max.message.bytes": "67108864",  # one batch is one change, however many topics it creates
+}
 
 GROUP_OFFSETS_TOPIC: Final = "__consumer_offsets"
 TRANSACTIONS_TOPIC: Final = "__transaction_state"
@@ -58,11 +62,14 @@ class Metadata:
     """The state that the metadata log's records add up to.
 
     `durable_reads` is how the present leader epoch was begun: whether its readers saw nothing but
-    what was durable.
+    what was durable. `revision` rises whenever topics change, so that whoever derives something from
+    them can see that it is out of date.
     """
 
     def __init__(self) -> None:
         self.topics: dict[str, Topic] = {}
+        self.topics_by_id: dict[UUID, Topic] = {}
+        self.revision = 0
         self.leader_epoch = -1
         self.durable_reads = False
         self.producer_ids_end = 0
@@ -78,16 +85,27 @@ class Metadata:
         match record["type"], record["version"]:
             case "topic", 0:
                 name = record["name"]
-                self.topics[name] = Topic(
-                    name,
-                    UUID(record["id"]),
-                    record["partitions"],
-                    TopicConfig.parse(record["config"], topic=name),
-                    record["internal"],
+                self._put(
+                    Topic(
+                        name,
+                        UUID(record["id"]),
+                        record["partitions"],
+                        TopicConfig.parse(record["config"], topic=name),
+                        record["internal"],
+                    )
                 )
+            case "topic-config", 0:
+                topic = self.topics_by_id[UUID(record["id"])]
+                config = TopicConfig.parse(record["config"], topic=topic.name)
+                self._put(replace(topic, config=config))
+            case "topic-partitions", 0:
+                topic = self.topics_by_id[UUID(record["id"])]
+                self._put(replace(topic, partitions=record["partitions"]))
             case "removed-topic", 0:
                 topic = self.topics.pop(record["name"])
+                del self.topics_by_id[topic.topic_id]
                 self.removed[topic.topic_id] = topic
+                self.revision += 1
             case "leader-epoch", 0:
                 self.leader_epoch = record["leader_epoch"]
                 self.durable_reads = record["durable_reads"]
@@ -99,6 +117,11 @@ class Metadata:
                     "Millpond does not know: open the directory with the version that wrote it"
                 )
 
+    def _put(self, topic: Topic) -> None:
+        self.topics[topic.name] = topic
+        self.topics_by_id[topic.topic_id] = topic
+        self.revision += 1
+
 
 def topic_record(topic: Topic) -> bytes:
     """Say that a topic exists."""
@@ -109,6 +132,20 @@ def topic_record(topic: Topic) -> bytes:
         partitions=topic.partitions,
         config=dict(topic.config.given),
         internal=topic.internal,
+    )
+
+
+def topic_config_record(topic: Topic, config: TopicConfig) -> bytes:
+    """Say that a topic has these settings from now on, and no others."""
+    return _record(
+        "topic-config", name=topic.name, id=str(topic.topic_id), config=dict(config.given)
+    )
+
+
+def topic_partitions_record(topic: Topic, partitions: int) -> bytes:
+    """Say that a topic has this many partitions from now on."""
+    return _record(
+        "topic-partitions", name=topic.name, id=str(topic.topic_id), partitions=partitions
     )
 
 
@@ -134,11 +171,7 @@ def checked_topic(spec: TopicSpec, topic_id: UUID) -> Topic:
         ConfigError: an invalid name, count or setting.
     """
     check_topic_name(spec.name)
-    if not 1 <= spec.partitions <= PARTITIONS_MAX:
-        raise ConfigError(
-            f"topic {spec.name!r}: {spec.partitions} partitions won't do: "
-            f"use a number from 1 to {PARTITIONS_MAX}"
-        )
+    check_partitions(spec.name, spec.partitions)
     if spec.replication < 1:
         raise ConfigError(
             f"topic {spec.name!r}: replication {spec.replication} won't do: use 1 or more "
@@ -146,6 +179,15 @@ def checked_topic(spec: TopicSpec, topic_id: UUID) -> Topic:
         )
     config = TopicConfig.parse(spec.config, topic=spec.name)
     return Topic(spec.name, topic_id, spec.partitions, config)
+
+
+def check_partitions(name: str, partitions: int) -> None:
+    """Refuse a number of partitions that no topic has. Raises ConfigError."""
+    if not 1 <= partitions <= PARTITIONS_MAX:
+        raise ConfigError(
+            f"topic {name!r}: {partitions} partitions won't do: "
+            f"use a number from 1 to {PARTITIONS_MAX}"
+        )
 
 
 def _record(kind: str, **fields: object) -> bytes:

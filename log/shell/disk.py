@@ -16,13 +16,17 @@ import os
 import shutil
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Final, TypeVar
 
 from ..errors import DiskFailed
+from .flusher import FileSystem
 
 OPEN_FILES_MAX: Final = 512
+PATHS_SYNCED_SINGLY_MAX: Final = 32
+"""Making 10 partitions took 11 ms with a sync of each file, 9 ms with one of the file system; 200
+took 280 ms and 75 ms. The latter also waits for what other programs have written."""
 
 _CLOSED: Final = -1
 _sync_data: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
@@ -154,6 +158,7 @@ class RealDisk:
     def __init__(self, root: str | Path, *, open_files_max: int = OPEN_FILES_MAX) -> None:
         self.root = Path(root).absolute()
         self._table = DescriptorTable(open_files_max)
+        self._file_system = FileSystem(self.root)
         self.make_directory("")
 
     def open(self, path: str, *, create: bool = True) -> RealFile:
@@ -203,8 +208,18 @@ class RealDisk:
                 absolute.unlink()
 
     def sync_directory(self, path: str) -> None:
+        self._sync(path, os.O_DIRECTORY)
+
+    def sync_all(self, paths: Collection[str]) -> None:
+        if len(paths) > PATHS_SYNCED_SINGLY_MAX and self._file_system.can_sync:
+            self._file_system.sync()
+        else:
+            for path in paths:
+                self._sync(path)
+
+    def _sync(self, path: str, flags: int = 0) -> None:
         with _naming("sync", path):
-            descriptor = os.open(self.root / path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            descriptor = os.open(self.root / path, os.O_RDONLY | os.O_CLOEXEC | flags)
             try:
                 os.fsync(descriptor)
             finally:

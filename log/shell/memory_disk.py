@@ -9,7 +9,7 @@ forgets one of the two. `fail_after` lets a chosen write or sync fail as a full 
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Literal
 
 from ..errors import DiskFailed
@@ -163,6 +163,15 @@ class MemoryDisk:
         if not isinstance(node, _Directory):
             raise FileNotFoundError(path)
         node.durable = dict(node.entries)
+
+    def sync_all(self, paths: Collection[str]) -> None:
+        for path in paths:
+            node = self._find(path)
+            if isinstance(node, _Content):
+                self.step("sync", path)
+                node.sync()
+            else:
+                self.sync_directory(path)
 
     def crash(self, *, lose_unsynced: bool, torn_seed: int | None = None) -> None:
         """Cut the power, or only kill the process (`lose_unsynced=False`).

@@ -33,9 +33,14 @@ def decode_topic_id(text: str) -> UUID:
 
 
 def write_metadata(disk: Disk, directory: str, topic_id: UUID) -> None:
-    """Write `partition.metadata`."""
+    """Write `partition.metadata`, which is yet to be synced."""
     text = f"version: {_VERSION}\ntopic_id: {encode_topic_id(topic_id)}\n"
-    disk.replace(f"{directory}/{METADATA_FILE}", text.encode())
+    path = f"{directory}/{METADATA_FILE}"
+    file = disk.open(f"{path}.tmp")
+    file.truncate(0)
+    file.append(text.encode())
+    file.close()
+    disk.rename(f"{path}.tmp", path)
 
 
 def read_metadata(disk: Disk, directory: str, partition: TopicPartition) -> UUID:

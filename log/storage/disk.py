@@ -8,6 +8,7 @@ Paths are strings with `/`, relative to the disk's root. All failures of the ope
 the caller as `DiskFailed`, except a missing file, which is `FileNotFoundError`.
 """
 
+from collections.abc import Collection
 from typing import Protocol
 
 
@@ -64,3 +65,6 @@ class Disk(Protocol):
 
     def sync_directory(self, path: str) -> None:
         """Make creations, renames and removals in this directory durable."""
+
+    def sync_all(self, paths: Collection[str]) -> None:
+        """Sync these files and directories; if they are many, with one sync of the file system."""

@@ -32,7 +32,7 @@ from ..model import Isolation, Offset, Timestamp, TopicPartition
 from ..records import Marker, encode_marker
 from . import compaction, recovery, retention
 from .aborted import AbortedTransaction, AbortedTransactions, encode_aborted
-from .checkpoints import LOG_START_FILE, write_metadata, write_offset
+from .checkpoints import LOG_START_FILE, METADATA_FILE, write_metadata, write_offset
 from .compaction import Compaction, CompactionStats
 from .disk import Disk, File
 from .epochs import LeaderEpochs
@@ -43,7 +43,7 @@ from .reading import find_time, read_batches
 from .results import LogAppend, ReadResult
 from .segment import NO_TIMESTAMP, SNAPSHOT, TXN_INDEX, Segment, file_name
 
-__all__ = ["LogAppend", "PartitionLog", "ReadResult"]
+__all__ = ["LogAppend", "PartitionLog", "ReadResult", "paths_of_new"]
 
 RELATIVE_OFFSET_MAX: Final = 2**31 - 1
 PRODUCER_EXPIRATION_MS: Final = 86_400_000
@@ -95,14 +95,17 @@ class PartitionLog:
         *,
         leader_epoch: int = 0,
         now: Timestamp = 0,
+        durable: bool = True,
     ) -> "PartitionLog":
-        """Make an empty log in a directory that doesn't exist yet; durable on return."""
+        """Make an empty log in a directory that doesn't exist yet.
+
+        Durable on return; or else when the caller has synced `paths_of_new`, with those of others.
+        """
         disk.make_directory(directory)
         write_metadata(disk, directory, topic_id)
         state = empty_state(disk, directory, partition, now)
-        disk.sync_directory(directory)
-        parent, _, _name = directory.rpartition("/")
-        disk.sync_directory(parent)
+        if durable:
+            disk.sync_all([*paths_of_new(directory), directory.rpartition("/")[0]])
         log = cls(disk, directory, partition, topic_id, config, state)
         log.begin_epoch(leader_epoch)
         return log
@@ -496,3 +499,8 @@ class PartitionLog:
     def finish_compaction(self, plan: Compaction) -> CompactionStats | None:
         """Swap the compacted segments in; None if the log was cut meanwhile, which voids the plan."""
         return compaction.finish(self, self._disk, plan)
+
+
+def paths_of_new(directory: str) -> list[str]:
+    """Return what must be synced of a partition's directory that was just made; then its parent."""
+    return [f"{directory}/{METADATA_FILE}", directory]

@@ -11,8 +11,13 @@ from millpond.log.broker.checkpoints import (
     write_recovery_points,
 )
 from millpond.log.broker.core import Broker
-from millpond.log.broker.metadata import PARTITIONS_MAX, PRODUCER_ID_BLOCK, Metadata
-from millpond.log.errors import ConfigError, LogError, TopicExists, UnknownTopic
+from millpond.log.broker.metadata import (
+    PARTITIONS_MAX,
+    PRODUCER_ID_BLOCK,
+    Metadata,
+    checked_topic,
+)
+from millpond.log.errors import ConfigError, CorruptRecord, LogError, TopicExists, UnknownTopic
 from millpond.log.model import NewRecord, TopicPartition, TopicSpec
 from millpond.log.records import encode_batch
 from millpond.log.shell.memory_disk import MemoryDisk
@@ -123,12 +128,82 @@ def test_a_directory_of_a_namesake_is_not_taken_for_the_topics_own() -> None:
     world.broker.create_topics([TopicSpec("orders", 1)], NOW)
     world.append()
     world.broker.remove_topics(["orders"], NOW)
-    # The power fails when the next topic is recorded, but the old directory still stands.
-    log = world.broker.partitions.pop(ORDERS, None)
-    assert log is None
-    with pytest.raises(LogError):
+    with pytest.raises(LogError, match="holds segments"):
         world.broker.create_topics([TopicSpec("orders", 1)], NOW)
+    # The power fails when the next topic is recorded, but the old directory still stands.
+    world.broker.begin_topics([checked_topic(TopicSpec("orders", 1), UUID(int=1))], NOW)
     assert world.crash().partition(ORDERS).log_end_offset == 0
+
+
+def test_a_directory_that_a_topic_had_more_of_is_not_its_namesakes() -> None:
+    world = World()
+    world.broker.create_topics([TopicSpec("orders", 3)], NOW)
+    world.broker.remove_topics(["orders"], NOW)
+    world.broker.begin_topics([checked_topic(TopicSpec("orders", 1), UUID(int=1))], NOW)
+    world.crash()
+    assert not world.disk.exists("orders-2")
+    world.broker.make(world.broker.begin_partitions({"orders": 3}, NOW), NOW)
+    assert world.crash().topic("orders").partitions == 3
+
+
+def test_settings_take_effect_at_once_and_stay() -> None:
+    world = World()
+    world.broker.create_topics([TopicSpec("orders", 2, config={"retention.ms": "5"})], NOW)
+    world.broker.alter_topics({"orders": {"segment.bytes": "1000"}}, NOW)
+    log = world.broker.partition(ORDERS)
+    assert (log.config.segment_bytes, log.config.retention_ms) == (1000, 604_800_000)
+    world.crash()
+    assert dict(world.broker.topic("orders").config.given) == {"segment.bytes": "1000"}
+    assert world.broker.partition(ORDERS).config.segment_bytes == 1000
+
+
+def test_settings_are_altered_all_or_none() -> None:
+    world = World()
+    world.broker.create_topics([TopicSpec("orders", 1)], NOW)
+    good = {"orders": {"retention.ms": "5"}}
+    with pytest.raises(UnknownTopic):
+        world.broker.alter_topics({**good, "nope": {}}, NOW)
+    with pytest.raises(ConfigError):
+        world.broker.alter_topics({**good, "orders2": {"retention.ms": "long"}}, NOW)
+    assert dict(world.crash().topic("orders").config.given) == {}
+
+
+def test_partitions_can_only_be_added() -> None:
+    world = World()
+    world.broker.create_topics([TopicSpec("orders", 2)], NOW)
+    for count in (0, 1, 2, PARTITIONS_MAX + 1):
+        with pytest.raises(ConfigError):
+            world.broker.begin_partitions({"orders": count}, NOW)
+    world.broker.make(world.broker.begin_partitions({"orders": 4}, NOW), NOW)
+    world.crash()
+    assert world.broker.partition(TopicPartition("orders", 3)).log_end_offset == 0
+
+
+def test_topics_are_known_by_their_ids() -> None:
+    world = World()
+    world.broker.create_topics([TopicSpec("orders", 1)], NOW)
+    topic = world.broker.topic("orders")
+    assert world.crash().topic_of_id(topic.topic_id) == topic
+    world.broker.remove_topics(["orders"], NOW)
+    with pytest.raises(UnknownTopic, match="no topic with the id"):
+        world.broker.topic_of_id(topic.topic_id)
+
+
+def test_an_empty_partition_metadata_is_one_that_was_being_written() -> None:
+    world = World()
+    world.broker.create_topics([TopicSpec("orders", 1)], NOW)
+    file = world.disk.open("orders-0/partition.metadata")
+    file.truncate(0)
+    file.sync()
+    with pytest.raises(CorruptRecord):
+        world.open(read_only=True)
+    assert world.crash().partition(ORDERS).log_end_offset == 0
+    world.append()
+    file = world.disk.open("orders-0/partition.metadata")
+    file.truncate(0)
+    file.sync()
+    with pytest.raises(LogError, match="holds segments"):
+        world.crash()
 
 
 def test_a_partition_whose_directory_was_given_up_begins_anew() -> None:
