@@ -1,0 +1,131 @@
+"""The brokers that the clients are run against: ours, Apache Kafka as the oracle, or one that is already there.
+
+What a test expects is what Apache Kafka does; that is why it can be started here as well, from the same jars that the
+Java client comes in. Both get the same settings, in Kafka's words: short timeouts, so that a crashed member is noticed
+in a second or two.
+"""
+
+import contextlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+START_TIMEOUT_S = 60
+
+SETTINGS = {
+    "group.min.session.timeout.ms": 1000,
+    "group.initial.rebalance.delay.ms": 0,
+    "group.consumer.min.session.timeout.ms": 1000,
+    "group.consumer.session.timeout.ms": 2000,
+    "group.consumer.min.heartbeat.interval.ms": 100,
+    "group.consumer.heartbeat.interval.ms": 300,
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": 500,
+}
+
+KAFKA_SETTINGS = {
+    **SETTINGS,
+    "process.roles": "broker,controller",
+    "node.id": 1,
+    "controller.listener.names": "CONTROLLER",
+    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "offsets.topic.replication.factor": 1,
+    "offsets.topic.num.partitions": 4,
+    "transaction.state.log.replication.factor": 1,
+    "transaction.state.log.min.isr": 1,
+    "transaction.state.log.num.partitions": 4,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """A broker that accepts connections."""
+
+    address: str
+    log_directory: Path | None  # None: we did not start it, so we don't know
+
+
+@contextlib.contextmanager
+def millpond(data: Path) -> Iterator[Broker]:
+    """Start `millpond broker` in a directory, and stop it at the end."""
+    command = [sys.executable, "-m", "millpond.streams.cli", "broker", "--data", str(data)]
+    command += ["--listen", "127.0.0.1:0"]
+    for name, value in SETTINGS.items():
+        command += ["--set", f"{name}={value}"]
+    with _running(command, data) as (process, output):
+        yield Broker(_address_told(process, output), data / "log")
+
+
+@contextlib.contextmanager
+def apache_kafka(data: Path, jars: Path) -> Iterator[Broker]:
+    """Start Apache Kafka, as one node, in a directory, and stop it at the end."""
+    port, controller_port = _free_ports(2)
+    log_directory = data / "log"
+    settings = {
+        **KAFKA_SETTINGS,
+        "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}",
+        "controller.quorum.bootstrap.servers": f"127.0.0.1:{controller_port}",
+        "log.dirs": log_directory,
+    }
+    data.mkdir(parents=True, exist_ok=True)
+    properties = data / "server.properties"
+    properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+    java = ["java", "-Xmx512m", "-XX:+UseSerialGC", "-cp", f"{jars}/*"]
+    storage_tool = [*java, "kafka.tools.StorageTool"]
+    cluster_id = subprocess.check_output([*storage_tool, "random-uuid"], text=True).strip()
+    subprocess.run(
+        [*storage_tool, "format", "--standalone", "-t", cluster_id, "-c", str(properties)],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    with _running([*java, "kafka.Kafka", str(properties)], data) as (process, output):
+        _wait_until_told(process, output, "Kafka Server started")
+        yield Broker(f"127.0.0.1:{port}", log_directory)
+
+
+@contextlib.contextmanager
+def _running(command: list[str], data: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    data.mkdir(parents=True, exist_ok=True)
+    output = data / "broker.out"
+    with output.open("wb") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
+    try:
+        yield process, output
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_until_told(process: subprocess.Popen[bytes], output: Path, what: str) -> str:
+    """Return the output of a broker once it contains `what`."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline and process.poll() is None:
+        told = output.read_text()
+        if what in told:
+            return told
+        time.sleep(0.02)
+    raise RuntimeError(
+        f"the broker did not say {what!r} within {START_TIMEOUT_S} s, but:\n{output.read_text()}"
+    )
+
+
+def _address_told(process: subprocess.Popen[bytes], output: Path) -> str:
+    told = _wait_until_told(process, output, "127.0.0.1:")
+    port = told.split("127.0.0.1:")[1].split()[0].rstrip(",;.)")
+    return f"127.0.0.1:{int(port)}"
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for free in sockets:
+            free.bind(("127.0.0.1", 0))
+        return [int(free.getsockname()[1]) for free in sockets]
