@@ -10,7 +10,7 @@ After opening, a new leader epoch begins in all partitions (`begin_epoch`), so t
 before a crash can be told from one on what was written after it. See `opening.py` for the order.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from uuid import UUID
 
 from ..config import TopicConfig
@@ -21,6 +21,7 @@ from ..storage.disk import Disk
 from ..storage.partition_log import LogAppend, PartitionLog
 from . import checkpoints, metadata
 from .directories import check_vacant, discard, is_of_metadata, make_partitions, sweep
+from .growth import Growth, new_topics
 from .metadata import (
     INTERNAL_CONFIG,
     INTERNAL_PARTITIONS,
@@ -127,24 +128,23 @@ class Broker:
         return log
 
     def new_topic(self, spec: TopicSpec) -> Topic:
-        """Make a topic of what someone asks for; it exists when `begin_topics` has said so.
+        """Make a topic of what someone asks for; it exists when it has grown.
 
         Raises:
             TopicExists: there is one.
             ConfigError: an invalid name, count or setting.
-            LogError: there are directories of that name, with records in them.
         """
         topic = metadata.checked_topic(spec, self._new_topic_id())
         if topic.name in self.metadata.topics:
             raise TopicExists(f"topic {topic.name!r} exists already")
-        check_vacant(self._disk, topic.name, range(topic.partitions))
         return topic
 
     def create_topics(self, specs: Iterable[TopicSpec], now: Timestamp) -> None:
         """Create topics, all or none; durable on return.
 
         Raises:
-            TopicExists, ConfigError, LogError: see `new_topic`; or one is named twice.
+            TopicExists, ConfigError: see `new_topic`; or one is named twice.
+            LogError: there are directories of that name, with records in them.
         """
         topics: dict[str, Topic] = {}
         for spec in specs:
@@ -152,49 +152,34 @@ class Broker:
             if topic.name in topics:
                 raise ConfigError(f"topic {topic.name!r} is named twice in one request")
             topics[topic.name] = topic
-        self.make(self.begin_topics(topics.values(), now), now)
+        growth = new_topics(topics.values())
+        self.begin_growth(growth, now)
+        self.grow(growth, len(growth.missing), now)
 
-    def begin_topics(self, topics: Iterable[Topic], now: Timestamp) -> list[tuple[Topic, int]]:
-        """Let topics exist, all or none, durably; return the partitions to `make`."""
-        topics = list(topics)
-        self._begin([metadata.topic_record(topic) for topic in topics], now)
-        return [(topic, number) for topic in topics for number in range(topic.partitions)]
-
-    def begin_partitions(
-        self, counts: Mapping[str, int], now: Timestamp
-    ) -> list[tuple[Topic, int]]:
-        """Let topics have more partitions, all or none, durably; return those to `make`.
+    def begin_growth(self, growth: Growth, now: Timestamp) -> None:
+        """Record what is to exist, all or none; durable on return. Follow with `grow`.
 
         Raises:
-            UnknownTopic: of one of them.
-            ConfigError: a count that is not larger than before, or too large.
-            LogError: there is a directory of that name, with records in it.
+            LogError: there are directories of that name, with records in them.
         """
-        before = {name: self.topic(name).partitions for name in counts}
-        for name, count in counts.items():
-            metadata.check_partitions(name, count)
-            if count <= before[name]:
-                raise ConfigError(
-                    f"topic {name!r} has {before[name]} partitions, so {count} won't do: "
-                    "partitions can only be added"
-                )
-            check_vacant(self._disk, name, range(before[name], count))
-        self._begin(
-            [metadata.topic_partitions_record(self.topic(n), count) for n, count in counts.items()],
-            now,
-        )
-        return [
-            (self.topic(name), number)
-            for name, count in counts.items()
-            for number in range(before[name], count)
-        ]
+        if not growth.records:
+            return
+        for topic, number in growth.missing:
+            check_vacant(self._disk, topic, number)
+        # What the checkpoint says of a removed topic must not be taken for its namesake's.
+        checkpoints.write_recovery_points(self._disk, self.recovery_points())
+        self._append_record(now, *growth.records)
 
-    def make(self, partitions: Iterable[tuple[Topic, int]], now: Timestamp) -> None:
-        """Make partitions that exist already, by what was recorded; durable on return."""
-        epoch = max(self.leader_epoch, 0)
-        for log in make_partitions(self._disk, partitions, leader_epoch=epoch, now=now):
-            log.durable_reads = self._durable_reads
-            self.partitions[log.partition] = log
+    def grow(self, growth: Growth, count: int, now: Timestamp) -> bool:
+        """Make up to `count` more partitions, durably; let all be seen, and say so, after the last."""
+        some = [growth.missing.pop() for _ in range(min(count, len(growth.missing)))]
+        growth.made += self._make(some, now)
+        if growth.missing:
+            return False
+        for record in growth.records:
+            self.metadata.apply(record)
+        self.partitions.update((log.partition, log) for log in growth.made)
+        return True
 
     def alter_topics(self, configs: Mapping[str, Mapping[str, str]], now: Timestamp) -> None:
         """Give topics these settings, all or none; durable, and in effect, on return.
@@ -339,42 +324,48 @@ class Broker:
             return
         if log.topic_id != topic.topic_id:  # of a topic of the same name that was removed
             self.discard([log])
-            self.make([(topic, number)], now)
+            self._make_again(topic, number, now)
             return
         log.durable_reads = self._durable_reads
         self.partitions[partition] = log
 
     def _make_again(self, topic: Topic, number: int, now: Timestamp) -> None:
         """Make a partition that a power cut kept from being made."""
-        check_vacant(self._disk, topic.name, [number])
-        self.make([(topic, number)], now)
+        check_vacant(self._disk, topic, number)
+        self.partitions.update((log.partition, log) for log in self._make([(topic, number)], now))
 
     def _create_internal_topics(self, now: Timestamp) -> None:
         config = TopicConfig.parse(INTERNAL_CONFIG, topic="__")
-        missing = [
-            Topic(name, self._new_topic_id(), INTERNAL_PARTITIONS, config, internal=True)
-            for name in INTERNAL_TOPICS
-            if name not in self.metadata.topics
-        ]
-        self.make(self.begin_topics(missing, now), now)
+        growth = new_topics(
+            [
+                Topic(name, self._new_topic_id(), INTERNAL_PARTITIONS, config, internal=True)
+                for name in INTERNAL_TOPICS
+                if name not in self.metadata.topics
+            ]
+        )
+        self.begin_growth(growth, now)
+        self.grow(growth, len(growth.missing), now)
 
     # -- changing what exists ------------------------------------------------------------------
 
+    def _make(self, partitions: Iterable[tuple[Topic, int]], now: Timestamp) -> list[PartitionLog]:
+        epoch = max(self.leader_epoch, 0)
+        made = make_partitions(self._disk, partitions, leader_epoch=epoch, now=now)
+        for log in made:
+            log.durable_reads = self._durable_reads
+        return made
+
     def _logs_of(self, topic: Topic) -> list[PartitionLog]:
-        partitions = [TopicPartition(topic.name, number) for number in range(topic.partitions)]
-        return [self.partitions[each] for each in partitions if each in self.partitions]
+        return [self.partitions[TopicPartition(topic.name, n)] for n in range(topic.partitions)]
 
-    def _begin(self, records: Sequence[bytes], now: Timestamp) -> None:
-        if records:
-            # What the checkpoint says of a removed topic must not be taken for its namesake's.
-            checkpoints.write_recovery_points(self._disk, self.recovery_points())
-            self._record(now, *records)
+    def _record(self, now: Timestamp, *records: bytes) -> None:
+        """Make records durable, then let them count."""
+        self._append_record(now, *records)
+        for record in records:
+            self.metadata.apply(record)
 
-    def _record(self, now: Timestamp, *values: bytes) -> None:
-        """Append to the metadata log, make it durable, then let it count."""
-        batch = encode_batch([NewRecord(None, value, now) for value in values])
+    def _append_record(self, now: Timestamp, *records: bytes) -> None:
+        batch = encode_batch([NewRecord(None, record, now) for record in records])
         log = self.partitions[METADATA_PARTITION]
         log.append(batch, leader_epoch=max(self.leader_epoch, 0), now=now, trusted=True)
         log.flush()
-        for value in values:
-            self.metadata.apply(value)

@@ -43,23 +43,22 @@ def make_partitions(
     return made
 
 
-def check_vacant(disk: Disk, topic: str, partitions: Iterable[int]) -> None:
-    """Refuse to make partitions where records are already, which somebody may miss.
+def check_vacant(disk: Disk, topic: Topic, number: int) -> None:
+    """Refuse to make a partition where records are already, which somebody may miss.
 
     A directory without any was being made when the power went. In which order a file system keeps
     names that were not synced, nobody knows: so its `partition.metadata` may be missing or empty.
 
     Raises:
-        LogError: a directory holds segments.
+        LogError: the directory holds segments.
     """
-    for number in partitions:
-        directory = f"{topic}-{number}"
-        for name in disk.list(directory):
-            if name.endswith(LOG) and disk.open(f"{directory}/{name}", create=False).size:
-                raise LogError(
-                    f"{directory} holds segments, but no partition.metadata of this topic: "
-                    "restore that file, or move the directory away to begin with an empty partition"
-                )
+    directory = f"{topic.name}-{number}"
+    for name in disk.list(directory):
+        if name.endswith(LOG) and disk.open(f"{directory}/{name}", create=False).size:
+            raise LogError(
+                f"{directory} holds segments, but no partition.metadata of this topic: "
+                "restore that file, or move the directory away to begin with an empty partition"
+            )
 
 
 def is_of_metadata(file: str) -> bool:

@@ -11,6 +11,7 @@ from millpond.log.broker.checkpoints import (
     write_recovery_points,
 )
 from millpond.log.broker.core import Broker
+from millpond.log.broker.growth import more_partitions, new_topics
 from millpond.log.broker.metadata import (
     PARTITIONS_MAX,
     PRODUCER_ID_BLOCK,
@@ -55,6 +56,17 @@ class World:
         batch = encode_batch([NewRecord(None, value, NOW)])
         self.broker.append(ORDERS, batch, NOW)
         self.broker.partition(ORDERS).flush()
+
+    def add_partitions(self, count: int) -> None:
+        growth = more_partitions(self.broker.metadata, {"orders": count})
+        self.broker.begin_growth(growth, NOW)
+        assert self.broker.grow(growth, count, NOW)
+
+    def record_anew(self) -> None:
+        """Record a topic, where old directories come back with the power."""
+        self.disk.remove("orders-0")
+        topic = checked_topic(TopicSpec("orders", 1), UUID(int=1))
+        self.broker.begin_growth(new_topics([topic]), NOW)
 
 
 def test_topics_survive_a_power_cut_once_made() -> None:
@@ -131,7 +143,7 @@ def test_a_directory_of_a_namesake_is_not_taken_for_the_topics_own() -> None:
     with pytest.raises(LogError, match="holds segments"):
         world.broker.create_topics([TopicSpec("orders", 1)], NOW)
     # The power fails when the next topic is recorded, but the old directory still stands.
-    world.broker.begin_topics([checked_topic(TopicSpec("orders", 1), UUID(int=1))], NOW)
+    world.record_anew()
     assert world.crash().partition(ORDERS).log_end_offset == 0
 
 
@@ -139,10 +151,10 @@ def test_a_directory_that_a_topic_had_more_of_is_not_its_namesakes() -> None:
     world = World()
     world.broker.create_topics([TopicSpec("orders", 3)], NOW)
     world.broker.remove_topics(["orders"], NOW)
-    world.broker.begin_topics([checked_topic(TopicSpec("orders", 1), UUID(int=1))], NOW)
+    world.record_anew()
     world.crash()
     assert not world.disk.exists("orders-2")
-    world.broker.make(world.broker.begin_partitions({"orders": 3}, NOW), NOW)
+    world.add_partitions(3)
     assert world.crash().topic("orders").partitions == 3
 
 
@@ -173,8 +185,8 @@ def test_partitions_can_only_be_added() -> None:
     world.broker.create_topics([TopicSpec("orders", 2)], NOW)
     for count in (0, 1, 2, PARTITIONS_MAX + 1):
         with pytest.raises(ConfigError):
-            world.broker.begin_partitions({"orders": count}, NOW)
-    world.broker.make(world.broker.begin_partitions({"orders": 4}, NOW), NOW)
+            world.add_partitions(count)
+    world.add_partitions(4)
     world.crash()
     assert world.broker.partition(TopicPartition("orders", 3)).log_end_offset == 0
 
