@@ -331,7 +331,7 @@ class EmbeddedLog:
     # -- opening, upkeep, closing --------------------------------------------------------------
 
     def _load(self) -> None:
-        self.broker, self.group_offsets, self.transactions, _groups = open_broker(
+        self.broker, self.group_offsets, self.transactions, self.group_coordinator = open_broker(
             self.disk,
             now=self.now(),
             new_topic_id=uuid.uuid4,

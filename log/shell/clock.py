@@ -13,7 +13,11 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's wall clock. It may jump; nothing here depends on it going forward."""
+    """The machine's clocks. The wall clock may jump; nothing here depends on it going forward."""
 
     def now(self) -> Timestamp:
         return time.time_ns() // 1_000_000
+
+    def elapsed_ms(self) -> int:
+        """Return milliseconds that never jump, from some moment on."""
+        return time.monotonic_ns() // 1_000_000

@@ -49,11 +49,19 @@ class Syncable(Protocol):
 class _Round:
     """Those who wait for the same syncs."""
 
-    __slots__ = ("done", "logs")
+    __slots__ = ("callbacks", "done", "logs")
 
     def __init__(self) -> None:
         self.done = anyio.Event()
         self.logs: dict[Syncable, None] = {}
+        self.callbacks: list[Callable[[], None]] = []
+
+    def end(self) -> None:
+        """Tell all who wait that there is nothing more to wait for."""
+        self.done.set()
+        for callback in self.callbacks:
+            callback()
+        self.callbacks.clear()
 
 
 class Flusher:
@@ -97,13 +105,13 @@ class Flusher:
     def fail(self, error: DiskFailed) -> None:
         """Stop for good, and tell all who wait."""
         self.failed = error
-        self._gathering.done.set()
+        self._gathering.end()
         self._on_flushed(())
 
     def close(self) -> None:
         """Turn away those who wait, and all who come."""
         self._closed = True
-        self._gathering.done.set()
+        self._gathering.end()
 
     async def sync(self, logs: Collection[Syncable]) -> None:
         """Return when what these logs have appended is as durable as the mode promises.
@@ -125,6 +133,32 @@ class Flusher:
         self._wanted.set()
         await current.done.wait()
         self.check()
+
+    def request(self, logs: Collection[Syncable], callback: Callable[[], None] | None) -> bool:
+        """Have logs synced without awaiting it; say whether they are as durable as promised by now.
+
+        If not, the callback is called when they are, or when `check` would tell why they never will
+        be. It is called between two rounds: it should do little.
+
+        Raises:
+            DiskFailed: a sync has failed, now or before.
+        """
+        self.check()
+        if self._durability == "os":
+            return True
+        waiting = [log for log in logs if log.needs_sync]
+        if not waiting:
+            return True
+        if self._durability == "fsync" and self._file_system is None:
+            self._sync_inline(waiting)
+            return True
+        self._gathering.logs.update(dict.fromkeys(waiting))
+        if self._durability == "interval":
+            return True
+        if callback is not None:
+            self._gathering.callbacks.append(callback)
+        self._wanted.set()
+        return False
 
     async def run(self) -> None:
         """Do rounds until cancelled, or until one fails."""
@@ -172,7 +206,7 @@ class Flusher:
         else:
             self._on_flushed(logs)
         finally:
-            current.done.set()
+            current.end()
 
     def _sync_inline(self, logs: Collection[Syncable]) -> None:
         try:

@@ -1,11 +1,12 @@
-"""The command `millpond`: run an app, and look at what its data directory holds.
+"""The command `millpond`: run an app or a broker, and look at what its data directory holds.
 
 Commands that look open the log read-only, so they work beside a running worker. `program.py` says
 what can be typed; each command's work is in a file of its own, imported when it is called.
 
 A worker should reach its first record within half a second, and typer alone takes a third of that
 (it loads pydantic to read arguments). So the plain `worker MODULE:APP [--data DIR]`, which is what
-people type, is understood here; whatever else there is to say about a worker, typer says.
+people type, is understood here, and so is `broker` with any of its options; whatever else there is to
+say about either, typer says.
 """
 
 import sys
@@ -14,6 +15,12 @@ from typing import Final
 
 DATA_VARIABLE: Final = "MILLPOND_DATA"
 """The environment variable that names the data directory, where an option does not."""
+
+REPEATABLE: Final = frozenset({"--listen", "--advertise", "--set"})
+BROKER_OPTIONS: Final = REPEATABLE | {
+    "--data", "--node-id", "--durability", "--tls-cert", "--tls-key"
+}
+"""What `millpond broker` may be told; `program.py` describes them."""
 
 
 def main() -> int:
@@ -28,6 +35,11 @@ def run(arguments: Sequence[str]) -> int:
         from .worker import run_worker
 
         return run_worker(*plain)
+    options = plain_broker(arguments)
+    if options is not None:
+        from .broker import chosen_of, run_broker
+
+        return run_broker(chosen_of(options))
     from .program import run_program
 
     return run_program(arguments)
@@ -43,3 +55,17 @@ def plain_worker(arguments: Sequence[str]) -> tuple[str, str | None] | None:
         case _:
             return None
     return None if target.startswith("-") or (data or "").startswith("-") else (target, data)
+
+
+def plain_broker(arguments: Sequence[str]) -> dict[str, list[str]] | None:
+    """Return the options that a broker was given, if each is one that it has, with a value."""
+    if arguments[:1] != ["broker"] or len(arguments) % 2 == 0:
+        return None
+    options: dict[str, list[str]] = {}
+    for name, value in zip(arguments[1::2], arguments[2::2], strict=True):
+        if name not in BROKER_OPTIONS or value.startswith("-"):
+            return None
+        options.setdefault(name, []).append(value)
+    if any(len(values) > 1 and name not in REPEATABLE for name, values in options.items()):
+        return None
+    return options

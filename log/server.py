@@ -1,0 +1,145 @@
+"""The log served over the Kafka protocol.
+
+    async with serve("data/log", listeners=[Listener("127.0.0.1:9092")]) as server:
+        print(server.addresses)
+        await server.until_failed()
+
+An embedded log, which holds the directory, syncs and keeps up, and around it a node with all its
+coordinators, which answers what comes over connections (`shell/connection.py`). Runs on asyncio: its
+transports call back into the protocol without a task per connection.
+"""
+
+import asyncio
+import os
+import ssl
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from .broker.handlers.table import SERVED
+from .broker.identity import cluster_id_of
+from .broker.node import Endpoint, Node
+from .broker.settings import BrokerSettings
+from .embedded import EmbeddedLog
+from .errors import DiskFailed
+from .shell.clock import SystemClock
+from .shell.connection import Connection
+from .shell.connections import Connections
+from .shell.driver import Driver
+from .shell.flusher import Durability
+from .shell.listeners import BACKLOG, Listener, bind, parse_advertised, show
+from .storage.disk import Disk
+
+
+class Server:
+    """A broker that answers. Make it with `serve`.
+
+    Attributes:
+        node: what it works on.
+        addresses: where it listens.
+    """
+
+    def __init__(self, log: EmbeddedLog, node: Node) -> None:
+        self.node = node
+        self.addresses: list[Endpoint | str] = []
+        self._log = log
+        self._driver = Driver(node, log, on_disk_failed=self._on_disk_failed)
+        self._connections = Connections(self._driver, node.settings)
+        self._servers: list[asyncio.Server] = []
+        self._failed = asyncio.get_running_loop().create_future()
+        self._driver.turn_soon()
+
+    async def listen(self, listener: Listener, tls: ssl.SSLContext | None) -> None:
+        """Accept connections at an address.
+
+        Raises:
+            ConfigError: that can't be done.
+        """
+        loop = asyncio.get_running_loop()
+        for bound in bind(listener.address):
+            name = bound.getsockname()
+            endpoint = self._endpoint_of(listener, name)
+            self._servers.append(
+                await loop.create_server(
+                    lambda endpoint=endpoint: Connection(self._connections, endpoint),  # type: ignore[misc]
+                    sock=bound,
+                    ssl=tls,
+                    backlog=BACKLOG,
+                )
+            )
+            self.addresses.append(name if isinstance(name, str) else Endpoint(*name[:2]))
+
+    async def until_failed(self) -> None:
+        """Wait until the disk fails, which may be never.
+
+        Raises:
+            DiskFailed: it has.
+        """
+        await asyncio.shield(self._failed)
+
+    async def stop(self) -> None:
+        """Accept no more connections, answer what is in flight, and close."""
+        for server in self._servers:
+            server.close()
+        for address in self.addresses:
+            if isinstance(address, str):
+                Path(address).unlink(missing_ok=True)
+        self._driver.close()
+
+    def _endpoint_of(self, listener: Listener, name: str | tuple[object, ...]) -> Endpoint | None:
+        if listener.advertised is not None:
+            return parse_advertised(listener.advertised)
+        return Endpoint(name, 0) if isinstance(name, str) else None
+
+    def _on_disk_failed(self, error: DiskFailed) -> None:
+        if not self._failed.done():
+            self._failed.set_exception(error)
+            self._failed.exception()  # else asyncio complains where nobody waits
+
+
+@asynccontextmanager
+async def serve(
+    directory: str | Path,
+    *,
+    listeners: Sequence[Listener],
+    settings: BrokerSettings | None = None,
+    durability: Durability = "fsync",
+    tls: ssl.SSLContext | None = None,
+    disk: Disk | None = None,
+) -> AsyncIterator[Server]:
+    """Serve a directory; accept connections on entry, drain on exit.
+
+    Args:
+        directory: the log's. Ignored when `disk` is given.
+        listeners: where to listen.
+        settings: the broker's.
+        durability: as for `EmbeddedLog.open`.
+        tls: if given, all listeners speak TLS.
+        disk: another kind of disk, such as one in memory.
+
+    Raises:
+        ConfigError: an address, the directory or a setting won't do.
+        LogLocked: another process has the directory.
+        CorruptRecord: bytes that were once durable are damaged.
+    """
+    settings = settings or BrokerSettings()
+    clock = SystemClock()
+    async with EmbeddedLog.open(directory, durability=durability, disk=disk, clock=clock) as log:
+        node = Node(
+            served=SERVED,
+            settings=settings,
+            cluster_id=cluster_id_of(log.disk, settings.node_id, uuid.uuid4),
+            clock=clock,
+            broker=log.broker,
+            offsets=log.group_offsets,
+            transactions=log.transactions,
+            groups=log.group_coordinator,
+        )
+        server = Server(log, node)
+        try:
+            for listener in listeners:
+                await server.listen(listener, tls)
+            yield server
+        finally:
+            await server.stop()
