@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 import google_crc32c
 
-from .errors import InvalidRecord
+from .errors import DamagedBatch, InvalidRecord
 from .model import Compression, Offset, Timestamp
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
@@ -122,16 +122,17 @@ def check_batch(batch: Buffer) -> BatchHeader:
     """Check one batch as a producer sends it: exactly one, whole, with a right CRC.
 
     Raises:
+        DamagedBatch: it did not arrive as it was sent.
         InvalidRecord: saying what is wrong.
     """
     header = read_header(batch)
     if header.magic != MAGIC:
         raise InvalidRecord(f"batch format {header.magic} is not supported, only 2")
     if header.length + SIZE_PREFIX != len(batch):
-        raise InvalidRecord(f"batch says {header.size} bytes, but has {len(batch)}")
+        raise DamagedBatch(f"batch says {header.size} bytes, but has {len(batch)}")
     crc = crc_of(batch)
     if crc != header.crc:
-        raise InvalidRecord(f"batch says CRC {header.crc:#010x}, but its bytes give {crc:#010x}")
+        raise DamagedBatch(f"batch says CRC {header.crc:#010x}, but its bytes give {crc:#010x}")
     if header.record_count < 1 or header.last_offset_delta != header.record_count - 1:
         raise InvalidRecord(
             f"batch of {header.record_count} records says its last offset delta is "

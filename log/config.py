@@ -118,6 +118,8 @@ _SETTINGS: Final[Mapping[str, _Setting]] = {
     "index.interval.bytes": _Setting("4096", _integer(0, INT32_MAX)),
     "max.compaction.lag.ms": _Setting(str(INT64_MAX), _integer(1, INT64_MAX)),
     "max.message.bytes": _Setting("1048588", _integer(0, INT32_MAX)),
+    "message.timestamp.after.max.ms": _Setting("3600000", _COUNT),
+    "message.timestamp.before.max.ms": _Setting(str(INT64_MAX), _COUNT),
     "message.timestamp.type": _Setting("CreateTime", _choice("CreateTime", "LogAppendTime")),
     "min.cleanable.dirty.ratio": _Setting("0.5", _ratio),
     "min.compaction.lag.ms": _Setting("0", _COUNT),
@@ -142,8 +144,6 @@ _WITHOUT_EFFECT: Final = frozenset(
         "local.retention.ms",
         "message.downconversion.enable",
         "message.format.version",
-        "message.timestamp.after.max.ms",
-        "message.timestamp.before.max.ms",
         "message.timestamp.difference.max.ms",
         "preallocate",
         "remote.storage.enable",
@@ -169,6 +169,8 @@ class TopicConfig:
     index_interval_bytes: int = 4096
     max_compaction_lag_ms: int = INT64_MAX
     max_message_bytes: int = 1_048_588
+    timestamp_after_max_ms: int = 3_600_000
+    timestamp_before_max_ms: int = INT64_MAX
     timestamp_type: TimestampType = "CreateTime"
     min_cleanable_dirty_ratio: float = 0.5
     min_compaction_lag_ms: int = 0
@@ -199,12 +201,14 @@ class TopicConfig:
                     f"topic {topic!r}: {key}={text!r} won't do: use {error}"
                 ) from None
         policies = values.pop("cleanup.policy")
-        values["timestamp.type"] = values.pop("message.timestamp.type")
         return cls(
             cleanup_delete="delete" in policies,
             cleanup_compact="compact" in policies,
             given={key: str(value) for key, value in mapping.items()},
-            **{key.replace(".", "_"): value for key, value in values.items()},
+            **{
+                key.removeprefix("message.").replace(".", "_"): value
+                for key, value in values.items()
+            },
         )
 
     def to_mapping(self) -> dict[str, str]:

@@ -51,6 +51,10 @@ class Fenced(LogError):
     """A newer owner has taken over: this producer or member must stop."""
 
 
+class UnknownProducer(Fenced):
+    """The transactional id is not, or not any more, that of this producer id."""
+
+
 class ConcurrentTransaction(LogError):
     """The producer's last transaction is still being completed: ask again a little later."""
 
@@ -67,8 +71,20 @@ class RecordTooLarge(LogError):
     """A batch is larger than the topic's `max.message.bytes`."""
 
 
+class SegmentTooSmall(RecordTooLarge):
+    """A batch is larger than a whole segment of the topic may be."""
+
+
 class InvalidRecord(LogError):
-    """A batch that a client sent is malformed: bad length, magic, CRC or counts."""
+    """A batch that a client sent is none, or not one that it may send."""
+
+
+class DamagedBatch(InvalidRecord):
+    """A batch did not arrive as it was sent: its length, format or CRC is wrong."""
+
+
+class InvalidTimestamp(InvalidRecord):
+    """A record's timestamp is further from now than the topic allows."""
 
 
 class CorruptRecord(LogError):

@@ -212,7 +212,16 @@ def decode_marker(batch: Buffer) -> Marker | None:
     return Marker(kind == _COMMIT, header.producer_id, header.producer_epoch, coordinator_epoch)
 
 
-def _compressed(batch: bytearray, codec: Compression) -> bytearray:
+def recompress(batch: Buffer, codec: Compression) -> bytearray:
+    """Return a batch whose records are compressed with another codec, and are otherwise the same.
+
+    Raises:
+        InvalidRecord: they are not compressed as the batch says.
+    """
+    return _compressed(_decompressed(batch), codec)
+
+
+def _compressed(batch: Buffer, codec: Compression) -> bytearray:
     with memoryview(batch) as view:
         result = bytearray(view[:HEADER_SIZE])
         result += compress(codec, view[HEADER_SIZE:])

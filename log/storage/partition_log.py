@@ -17,21 +17,14 @@ described in `log/FORMAT.md`.
 from typing import Final
 from uuid import UUID
 
-from ..batch import (
-    CONTROL,
-    DELETE_HORIZON,
-    BatchHeader,
-    check_batch,
-    read_header,
-    stamp,
-    stamp_append_time,
-)
+from ..batch import BatchHeader, read_header, stamp
 from ..config import TopicConfig
-from ..errors import Fenced, InvalidRecord, OffsetOutOfRange, RecordTooLarge
+from ..errors import Fenced, OffsetOutOfRange
 from ..model import Isolation, Offset, Timestamp, TopicPartition
 from ..records import Marker, encode_marker
 from . import compaction, recovery, retention
 from .aborted import AbortedTransaction, AbortedTransactions, encode_aborted
+from .admission import admit
 from .checkpoints import LOG_START_FILE, METADATA_FILE, write_metadata, write_offset
 from .compaction import Compaction, CompactionStats
 from .disk import Disk, File
@@ -187,39 +180,24 @@ class PartitionLog:
         `trusted` leaves out the checks of form, for batches made in this process.
 
         Raises:
-            InvalidRecord: the batch is malformed, or none that a producer may send.
-            RecordTooLarge: above `max.message.bytes` or `segment.bytes`.
-            OutOfSequence, Fenced: see `ProducerStates.check`. Fenced also by a newer leader epoch.
+            InvalidRecord, RecordTooLarge: see `admit`.
+            OutOfSequence, Fenced, InvalidTransactionState: see `ProducerStates.check`. Fenced also
+                by a newer leader epoch.
             DiskFailed: nothing was appended.
         """
-        if trusted:
-            header = read_header(batch)
-        else:
-            header = check_batch(batch)
-            if header.attributes & (CONTROL | DELETE_HORIZON):
-                raise InvalidRecord(
-                    f"{self.partition}: producers may not send control batches or delete horizons"
-                )
-        config = self.config
-        if len(batch) > config.max_message_bytes or len(batch) > config.segment_bytes:
-            raise RecordTooLarge(
-                f"{self.partition}: a batch of {len(batch)} bytes, but max.message.bytes is "
-                f"{config.max_message_bytes} and segment.bytes {config.segment_bytes}"
-            )
-        append_time = NO_TIMESTAMP
-        if config.timestamp_type == "LogAppendTime":
-            stamp_append_time(batch, now)
-            header = read_header(batch)
-            append_time = now
+        batch, header = admit(batch, self.partition, self.config, now, trusted=trusted)
+        by_append = self.config.timestamp_type == "LogAppendTime"
         if header.producer_id >= 0:
             known = self.producers.check(header)
             if known is not None:
+                then = known.timestamp if by_append else NO_TIMESTAMP
                 return LogAppend(
-                    known.base_offset, known.last_offset + 1, self.leader_epoch, True, append_time
+                    known.base_offset, known.last_offset + 1, self.leader_epoch, True, then
                 )
         base_offset = self._write(batch, header, leader_epoch, now)
         if header.producer_id >= 0:
             self.producers.note_batch(header, base_offset, now)
+        append_time = now if by_append else NO_TIMESTAMP
         return LogAppend(base_offset, self.log_end_offset, leader_epoch, False, append_time)
 
     def append_marker(

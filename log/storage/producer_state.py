@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from ..batch import BatchHeader
-from ..errors import Fenced, InvalidRecord, OutOfSequence
+from ..errors import Fenced, InvalidTransactionState, OutOfSequence
 from ..model import Offset, Timestamp, TopicPartition
 from ..records import Marker
 from .aborted import AbortedTransaction
@@ -113,13 +113,14 @@ class ProducerStates:
         Raises:
             Fenced: a newer producer epoch has already written here.
             OutOfSequence: batches before this one are missing.
-            InvalidRecord: a batch outside the producer's open transaction.
+            InvalidTransactionState: a batch outside the producer's open transaction.
         """
         entry = self._entries.get(header.producer_id)
         if entry is None:
             return None
         if header.producer_epoch != entry.producer_epoch:
             self._check_new_epoch(header, entry)
+            self._check_transaction(header, entry)
             return None
         base, last = header.base_sequence, header.last_sequence
         for batch in reversed(entry.batches):
@@ -131,12 +132,15 @@ class ProducerStates:
                 f"{self._partition}: producer {header.producer_id} sent sequence {base}, "
                 f"expected {expected}"
             )
+        self._check_transaction(header, entry)
+        return None
+
+    def _check_transaction(self, header: BatchHeader, entry: ProducerEntry) -> None:
         if entry.transaction_start is not None and not header.is_transactional:
-            raise InvalidRecord(
+            raise InvalidTransactionState(
                 f"{self._partition}: producer {header.producer_id} sent a batch outside the "
                 "transaction that it has open"
             )
-        return None
 
     def _check_new_epoch(self, header: BatchHeader, entry: ProducerEntry) -> None:
         if header.producer_epoch < entry.producer_epoch:

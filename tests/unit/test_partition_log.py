@@ -5,6 +5,7 @@ from millpond.log.errors import (
     DiskFailed,
     Fenced,
     InvalidRecord,
+    InvalidTransactionState,
     OffsetOutOfRange,
     OutOfSequence,
     RecordTooLarge,
@@ -88,7 +89,7 @@ def test_a_batch_that_is_too_large_is_refused() -> None:
     with pytest.raises(RecordTooLarge, match=r"max\.message\.bytes is 200"):
         put(log, b"x" * 200)
     log = make_log(MemoryDisk(), segment_bytes="200")
-    with pytest.raises(RecordTooLarge, match=r"segment\.bytes 200"):
+    with pytest.raises(RecordTooLarge, match=r"segment\.bytes is 200"):
         put(log, b"x" * 200)
     assert log.log_end_offset == 0
 
@@ -208,7 +209,7 @@ def test_aborted_records_are_told_to_committed_readers() -> None:
 def test_a_batch_outside_the_open_transaction_is_refused() -> None:
     log = make_log(MemoryDisk())
     put_as(log, 7, b"a", transactional=True, sequence=0)
-    with pytest.raises(InvalidRecord, match="outside the transaction"):
+    with pytest.raises(InvalidTransactionState, match="outside the transaction"):
         put_as(log, 7, b"b", transactional=False, sequence=1)
 
 
