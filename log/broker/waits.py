@@ -83,6 +83,10 @@ class Quiet:
     act: Callable[[], Any]
 
 
+class Disconnect(Exception):
+    """Raised by a handler where Kafka's answer is to close the connection; says why."""
+
+
 Wait: TypeAlias = Collection[PartitionLog] | Flush | Change | Promise[Any] | Exclusive | Quiet
 
 Handling: TypeAlias = Generator[Wait, Any, T]
