@@ -9,6 +9,7 @@ from ..model import Timestamp
 from .core import Broker
 from .groups import Groups
 from .members import GroupCoordinator
+from .metrics import Metrics
 from .served import Served
 from .settings import BrokerSettings
 from .transactions import Transactions
@@ -69,6 +70,7 @@ class Node:
     transactions: Transactions
     groups: GroupCoordinator
     timed: list[Timed] = field(default_factory=list)
+    metrics: Metrics = field(default_factory=Metrics)
 
     def __post_init__(self) -> None:
         self.groups.resume(self.instant())
