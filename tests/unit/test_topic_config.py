@@ -42,6 +42,7 @@ def test_what_was_given_comes_back() -> None:
         ({"cleanup.policy": "compcat"}, "cleanup.policy='compcat' won't do: use delete, compact"),
         ({"retention.ms": "1 week"}, "retention.ms='1 week' won't do: use a whole number"),
         ({"retention.ms": "-2"}, "or -1 for no limit"),
+        ({"retention.ms": "1_000"}, "a whole number from 0"),
         ({"segment.bytes": "3"}, "from 14 to 2147483647"),
         ({"min.cleanable.dirty.ratio": "1.5"}, "a number from 0 to 1"),
         ({"compression.type": "brotli"}, "one of producer, uncompressed, gzip"),
