@@ -59,9 +59,11 @@ class GroupCoordinator:
         self._groups[group.group_id] = group
         self._watch(group)
 
-    def remove(self, group_id: str) -> None:
-        """Let a group exist no longer."""
-        del self._groups[group_id]
+    def remove(self, group: Group, now: Timestamp) -> PartitionLog:
+        """Let an empty group exist no longer; return the log that has to be synced."""
+        assert group.is_empty, group
+        self._groups.pop(group.group_id, None)
+        return self.append(group.group_id, group.tombstones(now), now)
 
     def __iter__(self) -> Iterator[Group]:
         """Go through all groups, in the order of their names."""

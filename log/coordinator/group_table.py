@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
 from ..model import Record
-from .classic_group import replay_classic_group
+from .classic_replay import replay_classic_group
 from .group import Group
 from .group_records import GROUP_METADATA, version_of
 

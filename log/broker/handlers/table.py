@@ -6,18 +6,26 @@ from typing import Final
 from ...wire.messages.api_versions import API_VERSIONS
 from ...wire.messages.fetch import FETCH
 from ...wire.messages.find_coordinator import FIND_COORDINATOR
+from ...wire.messages.heartbeat import HEARTBEAT
 from ...wire.messages.init_producer_id import INIT_PRODUCER_ID
+from ...wire.messages.join_group import JOIN_GROUP
+from ...wire.messages.leave_group import LEAVE_GROUP
 from ...wire.messages.list_offsets import LIST_OFFSETS
 from ...wire.messages.metadata import METADATA
 from ...wire.messages.produce import PRODUCE
+from ...wire.messages.sync_group import SYNC_GROUP
 from ..served import Served
 from .api_versions import api_versions
 from .fetch import fetch
 from .find_coordinator import find_coordinator
+from .heartbeat import heartbeat
 from .init_producer_id import init_producer_id
+from .join_group import join_group
+from .leave_group import leave_group
 from .list_offsets import list_offsets
 from .metadata import metadata
 from .produce import produce
+from .sync_group import sync_group
 
 SERVED: Final[Mapping[int, Served]] = {
     one.api.key: one
@@ -27,6 +35,10 @@ SERVED: Final[Mapping[int, Served]] = {
         Served(LIST_OFFSETS, 1, 10, list_offsets),
         Served(METADATA, 0, 13, metadata),
         Served(FIND_COORDINATOR, 0, 6, find_coordinator),
+        Served(JOIN_GROUP, 0, 9, join_group),
+        Served(HEARTBEAT, 0, 4, heartbeat),
+        Served(LEAVE_GROUP, 0, 5, leave_group),
+        Served(SYNC_GROUP, 0, 5, sync_group),
         Served(API_VERSIONS, 0, 4, api_versions),
         Served(INIT_PRODUCER_ID, 0, 5, init_producer_id),
     )
