@@ -17,6 +17,7 @@ from .errors import DamagedBatch, InvalidRecord
 from .model import Compression, Offset, Timestamp
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
+WritableBuffer: TypeAlias = bytearray | memoryview
 
 HEADER: Final = struct.Struct(">qiibIhiqqqhii")
 HEADER_SIZE: Final = HEADER.size
@@ -151,12 +152,12 @@ def check_batch(batch: Buffer) -> BatchHeader:
     return header
 
 
-def stamp(batch: bytearray, base_offset: Offset, leader_epoch: int) -> None:
+def stamp(batch: WritableBuffer, base_offset: Offset, leader_epoch: int) -> None:
     """Give the batch its place in the log. Outside the CRC, so nothing else changes."""
     _STAMP.pack_into(batch, 0, base_offset, len(batch) - SIZE_PREFIX, leader_epoch)
 
 
-def stamp_append_time(batch: bytearray, now: Timestamp) -> None:
+def stamp_append_time(batch: WritableBuffer, now: Timestamp) -> None:
     """Let all records of the batch carry the time of their append, and renew the CRC."""
     (attributes,) = _ATTRIBUTES.unpack_from(batch, CRC_START)
     _ATTRIBUTES.pack_into(batch, CRC_START, attributes | APPEND_TIME)
@@ -164,7 +165,7 @@ def stamp_append_time(batch: bytearray, now: Timestamp) -> None:
     stamp_crc(batch)
 
 
-def stamp_crc(batch: bytearray) -> None:
+def stamp_crc(batch: WritableBuffer) -> None:
     """Write the CRC that the batch's bytes now have."""
     _CRC.pack_into(batch, _CRC_POSITION, crc_of(batch))
 

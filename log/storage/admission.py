@@ -20,6 +20,7 @@ from ..batch import (
     CONTROL,
     DELETE_HORIZON,
     BatchHeader,
+    WritableBuffer,
     check_batch,
     read_header,
     stamp_append_time,
@@ -41,13 +42,13 @@ _CODECS: Final = {
 
 
 def admit(
-    batch: bytearray,
+    batch: WritableBuffer,
     partition: TopicPartition,
     config: TopicConfig,
     now: Timestamp,
     *,
     trusted: bool,
-) -> tuple[bytearray, BatchHeader]:
+) -> tuple[WritableBuffer, BatchHeader]:
     """Return the batch as it is to be appended, and its head. May change the one that came.
 
     `trusted` leaves out the checks of form, for batches made in this process.
@@ -75,7 +76,7 @@ def admit(
     return batch, header
 
 
-def check_size(batch: bytearray, partition: TopicPartition, config: TopicConfig) -> None:
+def check_size(batch: WritableBuffer, partition: TopicPartition, config: TopicConfig) -> None:
     """Raise RecordTooLarge for more than the topic takes."""
     size = len(batch)
     if size > config.max_message_bytes:

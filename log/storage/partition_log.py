@@ -17,7 +17,7 @@ described in `log/FORMAT.md`.
 from typing import Final
 from uuid import UUID
 
-from ..batch import BatchHeader, read_header, stamp
+from ..batch import BatchHeader, WritableBuffer, read_header, stamp
 from ..config import TopicConfig
 from ..errors import Fenced, OffsetOutOfRange
 from ..model import Isolation, Offset, Timestamp, TopicPartition
@@ -173,7 +173,7 @@ class PartitionLog:
     # -- append --------------------------------------------------------------------------------
 
     def append(
-        self, batch: bytearray, *, leader_epoch: int, now: Timestamp, trusted: bool = False
+        self, batch: WritableBuffer, *, leader_epoch: int, now: Timestamp, trusted: bool = False
     ) -> LogAppend:
         """Append one batch, stamping offset and epoch into it. A retry is answered, not appended.
 
@@ -237,7 +237,7 @@ class PartitionLog:
         return LogAppend(offset, self.log_end_offset, leader_epoch)
 
     def _write(
-        self, batch: bytearray, header: BatchHeader, leader_epoch: int, now: Timestamp
+        self, batch: WritableBuffer, header: BatchHeader, leader_epoch: int, now: Timestamp
     ) -> Offset:
         assert not self.read_only
         self._now = now

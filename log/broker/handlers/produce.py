@@ -1,7 +1,36 @@
-"""Produce, versions 3 to 12: append a batch to each of some partitions."""
+"""Produce, versions 3 to 11: append one batch to each of some partitions.
 
-from ...errors import LogError
-from ...model import TopicPartition
+Each partition has an answer of its own: one may be refused while the others are appended.
+
+- Versions 0 to 2, of formats long gone, are named but not answered, as Kafka does: librdkafka takes
+  their absence for the sign of a broker that knows no compression.
+- `acks` 0 gets no response, 1 one at once, -1 one when the batches are durable. `timeout_ms` has
+  nothing to bound here: no other broker is waited for. When a batch without response is refused, the
+  connection is closed, which makes the client look for what is wrong.
+- A retry of one of a producer's last five batches is answered with its first offset. An older one is
+  OUT_OF_ORDER_SEQUENCE_NUMBER, as in Kafka since KIP-360; a producer that is not known may begin
+  with any sequence.
+- Transactional batches are taken when `Transactions.admit` lets their partitions in.
+- What a batch must be, and what of it is not looked at, is told in `storage/admission.py`.
+- Deviation: a batch followed by an incomplete one is refused; Kafka drops the rest.
+
+Source: KIP-98, KIP-360 (unknown producers), KIP-467 (error messages), KIP-110 (zstd).
+"""
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple, TypeAlias
+
+from ...batch import (
+    CODEC_MASK,
+    HEADER_SIZE,
+    MAGIC,
+    SIZE_PREFIX,
+    BatchHeader,
+    WritableBuffer,
+    read_header,
+)
+from ...errors import InvalidRecord, LogError
+from ...model import Compression, TopicPartition
 from ...storage.partition_log import PartitionLog
 from ...wire.error_codes import ErrorCode
 from ...wire.messages.produce import (
@@ -12,57 +41,194 @@ from ...wire.messages.produce import (
     TopicProduceResponse,
 )
 from ..node import Caller, Node
-from ..waits import Flush, Handling
+from ..waits import Disconnect, Flush, Handling
 from .failures import error_code
+
+_ALL_ACKS: Final = -1
+_ZSTD_SINCE: Final = 7
+
+
+class _Arrival(NamedTuple):
+    """A batch, and where it is to go."""
+
+    log: PartitionLog
+    batch: WritableBuffer
+    head: BatchHeader
+
+
+class _Refusal(NamedTuple):
+    """Why nothing is appended to a partition."""
+
+    code: ErrorCode
+    message: str | None = None
+
+
+_Verdict: TypeAlias = _Arrival | _Refusal
 
 
 def produce(
     node: Node, request: ProduceRequest, caller: Caller
 ) -> Handling[ProduceResponse | None]:
     """Append what can be appended, and wait for the disk as far as `acks` asks for it."""
-    del caller
+    verdicts = [
+        [_looked_at(node, request, caller, topic.name, data) for data in topic.partition_data]
+        for topic in request.topic_data
+    ]
+    transactional = _transactional(verdicts)
+    if transactional:
+        refused = yield from _refused_by_coordinator(node, request, caller, transactional)
+        verdicts = [[_unless(refused, verdict) for verdict in topic] for topic in verdicts]
     touched: list[PartitionLog] = []
     responses = [
         TopicProduceResponse(
             name=topic.name,
+            topic_id=topic.topic_id,
             partition_responses=[
-                _append(node, request, TopicPartition(topic.name, data.index), data, touched)
-                for data in topic.partition_data
+                _appended(node, data.index, verdict, touched)
+                for data, verdict in zip(topic.partition_data, those, strict=True)
             ],
         )
-        for topic in request.topic_data
+        for topic, those in zip(request.topic_data, verdicts, strict=True)
     ]
     if touched:
-        yield touched if request.acks == -1 else Flush(touched)
-    return ProduceResponse(responses=responses) if request.acks else None
+        yield touched if request.acks == _ALL_ACKS else Flush(touched)
+    if request.acks:
+        return ProduceResponse(responses=responses)
+    _check_all_well(responses)
+    return None
 
 
-def _append(
-    node: Node,
-    request: ProduceRequest,
-    partition: TopicPartition,
-    data: PartitionProduceData,
-    touched: list[PartitionLog],
-) -> PartitionProduceResponse:
-    if request.acks not in {-1, 0, 1}:
-        return _refused(data, ErrorCode.INVALID_REQUIRED_ACKS, "")
+def _looked_at(
+    node: Node, request: ProduceRequest, caller: Caller, topic: str, data: PartitionProduceData
+) -> _Verdict:
+    """Find the log, and say whether the request may send this batch there at all."""
+    partition = TopicPartition(topic, data.index)
+    if request.acks not in {_ALL_ACKS, 0, 1}:
+        return _Refusal(ErrorCode.INVALID_REQUIRED_ACKS, f"acks {request.acks}: use 0, 1 or -1")
     try:
+        known = node.broker.topic(topic)
         log = node.broker.partition(partition)
-        done = node.broker.append(partition, bytearray(data.records or b""), node.now())
+        batch, head = _one_batch(partition, data.records)
     except LogError as error:
-        return _refused(data, error_code(error), str(error))
+        return _Refusal(error_code(error), str(error))
+    if known.internal:
+        return _Refusal(
+            ErrorCode.INVALID_TOPIC_EXCEPTION, f"topic {topic!r} belongs to the broker itself"
+        )
+    if head.attributes & CODEC_MASK == Compression.ZSTD and caller.version < _ZSTD_SINCE:
+        return _Refusal(
+            ErrorCode.UNSUPPORTED_COMPRESSION_TYPE,
+            f"zstd needs Produce version {_ZSTD_SINCE} or later, not {caller.version}",
+        )
+    if request.acks == _ALL_ACKS and log.config.min_insync_replicas > 1:
+        return _Refusal(
+            ErrorCode.NOT_ENOUGH_REPLICAS,
+            f"{partition} has 1 replica in sync, but min.insync.replicas is "
+            f"{log.config.min_insync_replicas}",
+        )
+    return _Arrival(log, batch, head)
+
+
+def _one_batch(
+    partition: TopicPartition, records: memoryview | bytes | None
+) -> tuple[WritableBuffer, BatchHeader]:
+    """Return the one batch that there is, and its head. Nothing is checked but that.
+
+    Offset and epoch are stamped into the request itself where it can be written to.
+
+    Raises:
+        InvalidRecord: there is none, of an old format, or more than one.
+    """
+    if records is None or len(records) < HEADER_SIZE:
+        raise InvalidRecord(f"{partition}: there is no record batch")
+    head = read_header(records)
+    if head.magic != MAGIC:
+        raise InvalidRecord(
+            f"{partition}: batch format {head.magic} is not supported, only {MAGIC}"
+        )
+    if 0 <= head.length < len(records) - SIZE_PREFIX:
+        raise InvalidRecord(f"{partition}: more than one record batch")
+    if isinstance(records, memoryview) and not records.readonly:
+        return records, head
+    return bytearray(records), head
+
+
+# -- transactions ------------------------------------------------------------------------------
+
+
+def _transactional(verdicts: list[list[_Verdict]]) -> list[_Arrival]:
+    return [
+        verdict
+        for topic in verdicts
+        for verdict in topic
+        if isinstance(verdict, _Arrival) and verdict.head.is_transactional
+    ]
+
+
+def _refused_by_coordinator(
+    node: Node, request: ProduceRequest, caller: Caller, arrivals: list[_Arrival]
+) -> Handling[Mapping[TopicPartition, ErrorCode]]:
+    """Ask the coordinator which partitions the transaction may write to; it must be one."""
+    producers = {(each.head.producer_id, each.head.producer_epoch) for each in arrivals}
+    partitions = [each.log.partition for each in arrivals]
+    if len(producers) > 1:
+        return dict.fromkeys(partitions, ErrorCode.INVALID_PRODUCER_ID_MAPPING)
+    ((producer_id, producer_epoch),) = producers
+    return (
+        yield from node.transactions.admit(
+            request.transactional_id,
+            producer_id,
+            producer_epoch,
+            partitions,
+            produce_version=caller.version,
+            now=node.now(),
+        )
+    )
+
+
+def _unless(refused: Mapping[TopicPartition, ErrorCode], verdict: _Verdict) -> _Verdict:
+    if isinstance(verdict, _Refusal) or not verdict.head.is_transactional:
+        return verdict
+    code = refused.get(verdict.log.partition)
+    return verdict if code is None else _Refusal(code)
+
+
+# -- appending ---------------------------------------------------------------------------------
+
+
+def _appended(
+    node: Node, index: int, verdict: _Verdict, touched: list[PartitionLog]
+) -> PartitionProduceResponse:
+    if isinstance(verdict, _Refusal):
+        return _failed(index, verdict.code, verdict.message)
+    log = verdict.log
+    if node.broker.partitions.get(log.partition) is not log:
+        code = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+        return _failed(index, code, f"{log.partition} has just been removed")
+    try:
+        done = log.append(verdict.batch, leader_epoch=node.broker.leader_epoch, now=node.now())
+    except LogError as error:
+        return _failed(index, error_code(error), str(error))
     touched.append(log)
     return PartitionProduceResponse(
-        index=data.index,
+        index=index,
         base_offset=done.base_offset,
         log_append_time_ms=done.append_time,
         log_start_offset=log.log_start_offset,
     )
 
 
-def _refused(
-    data: PartitionProduceData, error: ErrorCode, message: str
-) -> PartitionProduceResponse:
+def _failed(index: int, code: ErrorCode, message: str | None) -> PartitionProduceResponse:
     return PartitionProduceResponse(
-        index=data.index, error_code=error, base_offset=-1, error_message=message
+        index=index, error_code=code, base_offset=-1, error_message=message
     )
+
+
+def _check_all_well(responses: list[TopicProduceResponse]) -> None:
+    for topic in responses:
+        for one in topic.partition_responses:
+            if one.error_code:
+                raise Disconnect(
+                    f"{topic.name}-{one.index}: {ErrorCode(one.error_code).name}, and acks=0 asks "
+                    f"for no answer that could say so ({one.error_message})"
+                )
