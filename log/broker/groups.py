@@ -16,7 +16,7 @@ from ..coordinator.offsets import (
     encode_commit,
     encode_removal,
 )
-from ..coordinator.transactions import Transaction
+from ..coordinator.transaction_state import Transaction
 from ..model import (
     CommittedOffset,
     Compression,

@@ -4,27 +4,47 @@ Who may do what is decided in `coordinator/transactions.py`; here records and ma
 Two rules bear everything. A decision is durable before its first marker is written; so a marker needs
 no sync of its own, for a lost one is written again from the decision (`settle`). And a decision is
 the last word on its id until its markers are durable: neither *Complete* nor a later state of the id
-is written before, for then a lost marker would be taken for an abort. In practice the syncs of the
-next transaction cover the markers of the one before.
+is written before, for then a lost marker would be taken for an abort.
+
+Transactions come in two ways. Those of clients are begun, written to and ended by requests. Their
+*Ongoing* is durable before anything is written to a partition (`admitted`). So at any time the log
+tells which partitions a transaction may have touched, a restart leaves it open, and one whose
+decision is the last word has written nothing since. That is what makes producers safe that keep
+their epoch over transactions: no marker that is written again can meet the next one's data.
 
 `commit` takes a whole transaction in one call, so *Ongoing* is kept in memory only. If a crash leaves
-such a transaction open in some partition, no decision is found for it, and `settle` aborts it.
+such a transaction open in some partition, no decision is found for it, and `settle` aborts it. In
+practice the syncs of the next transaction cover the markers of the one before.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from ..coordinator.encoding import coordinator_partition
-from ..coordinator.transaction_records import decode_transaction, encode_transaction
-from ..coordinator.transactions import Status, Transaction, TransactionCoordinator
-from ..model import Appended, CommittedOffset, Offset, Timestamp, TopicPartition
-from ..records import decode_batch, encode_batch
+from ..coordinator.transaction_state import (
+    COMPLETED,
+    PREPARED,
+    Epochs,
+    Identity,
+    Status,
+    Transaction,
+)
+from ..coordinator.transactions import ID_EXPIRATION_MS
+from ..errors import ConcurrentTransaction, Fenced, UnknownProducer
+from ..model import Appended, CommittedOffset, Timestamp, TopicPartition
 from ..storage.partition_log import PartitionLog
+from ..wire.error_codes import ErrorCode
 from .core import Broker
 from .groups import Groups
-from .metadata import TRANSACTIONS_TOPIC
-from .replay import batches_of
+from .markers import Markers
 from .steps import Steps
+from .transaction_log import TransactionLog
+from .waits import Flush, Handling
+
+IMPLICIT_SINCE = 12
+"""The version of Produce from which on a partition is added by writing to it (KIP-890)."""
+
+ABORTABLE_SINCE = 11
+"""The version of Produce from which on clients know TRANSACTION_ABORTABLE."""
 
 
 class Committed(NamedTuple):
@@ -41,38 +61,187 @@ class Transactions:
         """Replay what the log says."""
         self._broker = broker
         self._groups = groups
-        count = broker.internal_partitions(TRANSACTIONS_TOPIC)
-        self._coordinators = [TransactionCoordinator(broker.new_producer_id) for _ in range(count)]
-        self._homes: dict[str, TopicPartition] = {}
-        # By transactional id: where markers of its last transaction end, unless known to be durable.
-        self._markers: dict[str, list[tuple[PartitionLog, Offset]]] = {}
-        for number, coordinator in enumerate(self._coordinators):
-            log = broker.partitions.get(TopicPartition(TRANSACTIONS_TOPIC, number))
-            for header, batch in batches_of(log) if log is not None else ():
-                for record in () if header.is_control else decode_batch(batch):
-                    assert record.key is not None
-                    coordinator.replay(decode_transaction(record.key, record.value))
+        self._log = TransactionLog(broker)
+        self._markers = Markers(broker, groups)
+        self._initialising: set[str] = set()
 
-    def init(self, transactional_id: str, *, timeout_ms: int, now: Timestamp) -> Steps[Transaction]:
+    def __iter__(self) -> Iterator[Transaction]:
+        """Go through all ids."""
+        return iter(self._log)
+
+    def get(self, transactional_id: str) -> Transaction | None:
+        """Return what is known of an id."""
+        return self._log.coordinator(transactional_id).get(transactional_id)
+
+    def init(
+        self,
+        transactional_id: str,
+        *,
+        timeout_ms: int,
+        now: Timestamp,
+        expected: Identity | None = None,
+    ) -> Steps[Transaction]:
         """Make the caller the owner of the id, after aborting what the owner before left open.
 
         Raises:
-            ConcurrentTransaction: a decision is being carried out; ask again when that is done.
+            ConcurrentTransaction: the same is under way, or a decision is being carried out; ask
+                again when that is done.
+            Fenced: the owner that is `expected` has been replaced.
         """
-        log, coordinator = self._coordinator_of(transactional_id)
+        if transactional_id in self._initialising:
+            raise ConcurrentTransaction(f"{transactional_id!r} is being given to an owner")
+        self._initialising.add(transactional_id)
+        try:
+            return (yield from self._init(transactional_id, timeout_ms, now, expected))
+        finally:
+            self._initialising.discard(transactional_id)
+
+    def _init(
+        self, transactional_id: str, timeout_ms: int, now: Timestamp, expected: Identity | None
+    ) -> Steps[Transaction]:
+        coordinator = self._log.coordinator(transactional_id)
         while True:
-            yield self._lacking_sync(transactional_id)
-            transaction = coordinator.init(transactional_id, timeout_ms=timeout_ms, now=now)
+            yield from self._marked(transactional_id)
+            known = coordinator.get(transactional_id)
+            transaction = coordinator.init(
+                transactional_id, timeout_ms=timeout_ms, now=now, expected=expected
+            )
+            if transaction is known:
+                yield self._log.unsynced(transactional_id)
+                return transaction
             self._write(transaction, now)
-            yield [log]
+            yield [self._log.log(transactional_id)]
             if transaction.status is Status.EMPTY:
                 return transaction
-            yield self._finish(transaction, now)
+            yield _hidden(self._finish(transaction, now))
+            if expected is not None:
+                expected = transaction.identity
 
     def check_owner(self, owner: Transaction) -> None:
         """Raise Fenced if another owner has taken over."""
-        _log, coordinator = self._coordinator_of(owner.transactional_id)
-        coordinator.check_owner(owner)
+        self._log.coordinator(owner.transactional_id).check_owner(owner)
+
+    # -- transactions of clients ---------------------------------------------------------------
+
+    def add_partitions(
+        self,
+        transactional_id: str,
+        identity: Identity,
+        partitions: Collection[TopicPartition],
+        now: Timestamp,
+    ) -> Steps[None]:
+        """Let a transaction write to these partitions, beginning it if need be; durable at the end.
+
+        Raises:
+            UnknownProducer, Fenced: another owner has taken over.
+            ConcurrentTransaction: the one before is still being completed.
+        """
+        coordinator = self._log.coordinator(transactional_id)
+        coordinator.writable(transactional_id, identity)
+        yield from self._marked(transactional_id)
+        begun = coordinator.add_partitions(transactional_id, identity, partitions, now)
+        if begun is not coordinator.get(transactional_id):
+            self._write(begun, now)
+        if unsynced := self._log.unsynced(transactional_id):
+            yield unsynced
+
+    def admitted(
+        self,
+        transactional_id: str,
+        identity: Identity,
+        partitions: Collection[TopicPartition],
+        *,
+        add: bool,
+        now: Timestamp,
+    ) -> Steps[frozenset[TopicPartition]]:
+        """Return to which of these partitions one may write; that holds until the next step.
+
+        With `add` they are added to the transaction first.
+
+        Raises:
+            UnknownProducer, Fenced: another owner has taken over.
+            ConcurrentTransaction: the last transaction is decided, and still being completed.
+        """
+        coordinator = self._log.coordinator(transactional_id)
+        if add:
+            yield from self.add_partitions(transactional_id, identity, partitions, now)
+        elif unsynced := self._log.unsynced(transactional_id):
+            yield unsynced
+        return coordinator.writable(transactional_id, identity).intersection(partitions)
+
+    def admit(
+        self,
+        transactional_id: str | None,
+        producer_id: int,
+        producer_epoch: int,
+        partitions: Collection[TopicPartition],
+        *,
+        produce_version: int,
+        now: Timestamp,
+    ) -> Steps[dict[TopicPartition, ErrorCode]]:
+        """Say which partitions a Produce request may not write to, and why.
+
+        What is not refused may be appended to, up to the next step.
+        """
+        implicit = produce_version >= IMPLICIT_SINCE
+        abortable = produce_version >= ABORTABLE_SINCE
+        refusal = ErrorCode.TRANSACTION_ABORTABLE if abortable else ErrorCode.INVALID_TXN_STATE
+        admitted: frozenset[TopicPartition] = frozenset()
+        identity = Identity(producer_id, producer_epoch)
+        if transactional_id is None:
+            refusal = ErrorCode.INVALID_TXN_STATE
+        else:
+            try:
+                admitted = yield from self.admitted(
+                    transactional_id, identity, partitions, add=implicit, now=now
+                )
+            except UnknownProducer:
+                refusal = ErrorCode.INVALID_PRODUCER_ID_MAPPING
+            except Fenced:
+                refusal = ErrorCode.INVALID_PRODUCER_EPOCH
+            except ConcurrentTransaction:
+                # Older clients would not ask again, but for this one they do.
+                refusal = (
+                    ErrorCode.CONCURRENT_TRANSACTIONS if implicit else ErrorCode.NOT_ENOUGH_REPLICAS
+                )
+        return {partition: refusal for partition in partitions if partition not in admitted}
+
+    def end(
+        self,
+        transactional_id: str,
+        identity: Identity,
+        *,
+        commit: bool,
+        epochs: Epochs,
+        now: Timestamp,
+    ) -> Handling[Transaction]:
+        """Decide a transaction, and carry that out; return it as it then is.
+
+        Raises:
+            UnknownProducer, Fenced: another owner has taken over.
+            ConcurrentTransaction: that is being done already.
+            InvalidTransactionState: there is nothing to end, or it has ended the other way.
+        """
+        coordinator = self._log.coordinator(transactional_id)
+        yield from self._marked(transactional_id)
+        decided = coordinator.end(transactional_id, identity, commit=commit, now=now, epochs=epochs)
+        if decided.status not in PREPARED:
+            return decided
+        coordinator.put(decided)  # from here on nothing more is admitted
+        if commit and (unsynced := self._unsynced_data(decided)):
+            yield unsynced
+        self._append(decided, now)
+        yield [self._log.log(transactional_id)]
+        marked = self._finish(decided, now)
+        completed = coordinator.get(transactional_id)
+        assert completed is not None
+        if hidden := _hidden(marked):
+            yield hidden
+        elif marked:
+            yield Flush(marked)
+        return completed
+
+    # -- transactions in one call --------------------------------------------------------------
 
     def commit(
         self,
@@ -90,79 +259,29 @@ class Transactions:
             Fenced: another owner has taken over; nothing is committed.
             DiskFailed: the outcome is open until the next owner is made.
         """
-        decision_log, coordinator = self._coordinator_of(owner.transactional_id)
-        identity = (owner.transactional_id, owner.producer_id, owner.producer_epoch)
+        transactional_id, identity = owner.transactional_id, owner.identity
+        coordinator = self._log.coordinator(transactional_id)
         partitions = set(batches)
         if offsets:
             partitions.add(self._groups.partition_of(group))
-        coordinator.put(coordinator.add_partitions(*identity, partitions, now))
-        appended, touched = self._append(batches, now)
+        coordinator.put(coordinator.add_partitions(transactional_id, identity, partitions, now))
+        appended, touched = self._append_all(batches, now)
         if offsets:
             touched.append(self._groups.commit_in(owner, group, offsets, now))
-        yield touched + self._lacking_sync(owner.transactional_id)
-        decided = coordinator.end(*identity, commit=True, now=now)
+        yield touched + self._markers.unsynced(transactional_id)
+        decided = coordinator.end(
+            transactional_id, identity, commit=True, now=now, epochs=Epochs.AT_COMPLETION
+        )
         self._write(decided, now)
-        yield [decision_log]
-        invisible = self._finish(decided, now)
-        if invisible:
-            yield invisible
-        completed = coordinator.get(owner.transactional_id)
+        yield [self._log.log(transactional_id)]
+        hidden = _hidden(self._finish(decided, now))
+        if hidden:
+            yield hidden
+        completed = coordinator.get(transactional_id)
         assert completed is not None
         return Committed(appended, completed)
 
-    def complete_marked(self, now: Timestamp) -> None:
-        """Write *Complete* for the transactions whose markers have become durable."""
-        for transactional_id in list(self._markers):
-            _log, coordinator = self._coordinator_of(transactional_id)
-            transaction = coordinator.get(transactional_id)
-            if not self._lacking_sync(transactional_id) and transaction is not None:
-                del self._markers[transactional_id]
-                if transaction.status in (Status.COMPLETE_COMMIT, Status.COMPLETE_ABORT):
-                    self._append_state(transaction, now)
-
-    def abort_overdue(self, now: Timestamp) -> Steps[None]:
-        """Abort transactions that are open beyond their timeout, and forget abandoned ids."""
-        yield [
-            log
-            for one in self._coordinators
-            for abort in one.overdue(now)
-            for log in self._lacking_sync(abort.transactional_id)
-        ]
-        overdue = [abort for one in self._coordinators for abort in one.overdue(now)]
-        abandoned = [
-            dead
-            for one in self._coordinators
-            for dead in one.abandoned(now)
-            if dead.transactional_id not in self._markers
-        ]
-        for transaction in overdue + abandoned:
-            self._write(transaction, now)
-        yield [self._coordinator_of(abort.transactional_id)[0] for abort in overdue]
-        for abort in overdue:
-            yield self._finish(abort, now)
-
-    def settle(self, now: Timestamp) -> list[PartitionLog]:
-        """After opening, end every transaction that nobody can end any more.
-
-        Decided ones get the markers that are missing. Those without a decision are aborted. One that
-        its coordinator knows as ongoing is left to its owner or its timeout. Returns what was written.
-        """
-        written = []
-        for coordinator in self._coordinators:
-            for transaction in coordinator.prepared():
-                missing = [p for p in transaction.partitions if self._lacks_marker(p, transaction)]
-                marked = self._write_markers(transaction, missing, now)
-                self._completed(transaction, marked, now)
-                written += marked
-        ongoing = {one.producer_id for known in self._coordinators for one in known.ongoing()}
-        for partition, log in self._broker.partitions.items():
-            for producer in list(log.producers):
-                if producer.transaction_start is not None and producer.producer_id not in ongoing:
-                    self._mark(partition, producer.producer_id, producer.producer_epoch, False, now)
-                    written.append(log)
-        return written
-
-    def _append(
+    def _append_all(
         self, batches: Mapping[TopicPartition, Iterable[bytearray]], now: Timestamp
     ) -> tuple[dict[TopicPartition, Appended], list[PartitionLog]]:
         appended, touched = {}, []
@@ -173,96 +292,108 @@ class Transactions:
             touched.append(self._broker.partition(partition))
         return appended, touched
 
-    def _finish(self, transaction: Transaction, now: Timestamp) -> list[PartitionLog]:
-        """Carry out a durable decision; return the logs whose markers are not visible yet.
+    # -- time, and restarts --------------------------------------------------------------------
 
-        A marker is visible at once, except behind data of others that is not yet durable.
+    def complete_marked(self, now: Timestamp) -> None:
+        """Write *Complete* for the transactions whose markers have become durable."""
+        for transactional_id in self._markers.remembered():
+            transaction = self.get(transactional_id)
+            if not self._markers.unsynced(transactional_id) and transaction is not None:
+                if transaction.status in COMPLETED:
+                    self._append(transaction, now)
+                self._markers.forget(transactional_id)
+
+    def abort_overdue(
+        self, now: Timestamp, id_expiration_ms: int = ID_EXPIRATION_MS
+    ) -> Steps[None]:
+        """Abort transactions that are open beyond their timeout, and forget abandoned ids."""
+        coordinators = self._log.coordinators
+        yield [
+            log
+            for one in coordinators
+            for abort in one.overdue(now)
+            for log in self._markers.unsynced(abort.transactional_id)
+        ]
+        overdue = [abort for one in coordinators for abort in one.overdue(now)]
+        abandoned = [
+            dead
+            for one in coordinators
+            for dead in one.abandoned(now, id_expiration_ms)
+            if self._markers.ends(dead.transactional_id) is None
+        ]
+        for transaction in overdue + abandoned:
+            self._write(transaction, now)
+        yield list({self._log.log(abort.transactional_id) for abort in overdue})
+        for abort in overdue:
+            yield _hidden(self._finish(abort, now))
+
+    def settle(self, now: Timestamp) -> list[PartitionLog]:
+        """After opening, end every transaction that nobody can end any more.
+
+        Decided ones get the markers that are missing. What no coordinator knows as ongoing there is
+        aborted; what one does know is left to its owner or its timeout. Returns what was written.
         """
-        written = self._write_markers(transaction, transaction.partitions, now)
-        self._completed(transaction, written, now)
-        return [log for log in written if log.high_watermark < log.log_end_offset]
-
-    def _completed(
-        self, transaction: Transaction, marked: list[PartitionLog], now: Timestamp
-    ) -> None:
-        """Let a transaction count as complete, and remember which markers are not durable yet."""
-        _log, coordinator = self._coordinator_of(transaction.transactional_id)
-        coordinator.put(coordinator.complete(transaction.transactional_id, now=now))
-        ends = [(log, log.log_end_offset) for log in marked]
-        self._markers[transaction.transactional_id] = ends
-
-    def _write_markers(
-        self, transaction: Transaction, partitions: Iterable[TopicPartition], now: Timestamp
-    ) -> list[PartitionLog]:
         written = []
-        for partition in sorted(partitions):
-            log = self._broker.partitions.get(partition)
-            if log is not None:  # else the topic was removed meanwhile
-                producer_id, producer_epoch = transaction.producer_id, transaction.producer_epoch
-                self._mark(partition, producer_id, producer_epoch, transaction.commit, now)
-                written.append(log)
+        ongoing = set()
+        for coordinator in self._log.coordinators:
+            for transaction in coordinator.prepared():
+                missing = [
+                    p for p in transaction.partitions if self._markers.is_missing(p, transaction)
+                ]
+                written += self._markers.write(transaction, missing, now)
+                coordinator.put(coordinator.complete(transaction.transactional_id, now=now))
+            for transaction in coordinator.ongoing():
+                ongoing |= {(p, transaction.producer_id) for p in transaction.partitions}
+        for partition, log in self._broker.partitions.items():
+            for producer in list(log.producers):
+                open_here = producer.transaction_start is not None
+                if open_here and (partition, producer.producer_id) not in ongoing:
+                    identity = Identity(producer.producer_id, producer.producer_epoch)
+                    self._markers.append(partition, identity, commit=False, now=now)
+                    written.append(log)
         return written
 
-    def _mark(
-        self,
-        partition: TopicPartition,
-        producer_id: int,
-        producer_epoch: int,
-        commit: bool,
-        now: Timestamp,
-    ) -> None:
-        log = self._broker.partition(partition)
-        leader_epoch = max(self._broker.leader_epoch, 0)
-        log.append_marker(
-            producer_id=producer_id,
-            producer_epoch=producer_epoch,
-            commit=commit,
-            coordinator_epoch=leader_epoch,
-            leader_epoch=leader_epoch,
-            now=now,
-        )
-        self._groups.end_transaction(partition, producer_id, commit=commit)
+    # -- what all of them do -------------------------------------------------------------------
 
-    def _lacks_marker(self, partition: TopicPartition, transaction: Transaction) -> bool:
-        """Say whether a decided transaction is still open in a partition.
-
-        A newer epoch there means that the marker stood there already: the next transaction of the
-        same producer wrote behind it.
-        """
-        log = self._broker.partitions.get(partition)
-        producer = log.producers.get(transaction.producer_id) if log is not None else None
-        return (
-            producer is not None
-            and producer.transaction_start is not None
-            and producer.producer_epoch <= transaction.producer_epoch
-        )
-
-    def _lacking_sync(self, transactional_id: str) -> list[PartitionLog]:
-        """Return the logs in which markers of the id's last transaction are not durable yet."""
-        ends = self._markers.get(transactional_id, ())
-        known = self._broker.partitions
-        return [
-            log for log, end in ends if log.flushed_offset < end and known.get(log.partition) is log
-        ]
+    def _finish(self, decided: Transaction, now: Timestamp) -> list[PartitionLog]:
+        """Carry out a durable decision, and let it count as done; return the logs with markers."""
+        marked = self._markers.write(decided, decided.partitions, now)
+        coordinator = self._log.coordinator(decided.transactional_id)
+        coordinator.put(coordinator.complete(decided.transactional_id, now=now))
+        return marked
 
     def _write(self, transaction: Transaction, now: Timestamp) -> None:
-        """Append a transaction's new state to its coordinator's log, and let it count."""
-        _log, coordinator = self._coordinator_of(transaction.transactional_id)
-        self._append_state(transaction, now)
-        coordinator.put(transaction)
+        """Write a state after a decision whose markers are durable."""
+        self._markers.forget(transaction.transactional_id)
+        self._log.write(transaction, now)
 
-    def _append_state(self, transaction: Transaction, now: Timestamp) -> None:
-        batch = encode_batch([encode_transaction(transaction)])
-        partition = self._partition_of(transaction.transactional_id)
-        self._broker.append(partition, batch, now, trusted=True)
+    def _append(self, transaction: Transaction, now: Timestamp) -> None:
+        """Write a state that counts already, after a decision whose markers are durable."""
+        self._markers.forget(transaction.transactional_id)
+        self._log.append(transaction, now)
 
-    def _partition_of(self, transactional_id: str) -> TopicPartition:
-        home = self._homes.get(transactional_id)
-        if home is None:
-            number = coordinator_partition(transactional_id, len(self._coordinators))
-            home = self._homes[transactional_id] = TopicPartition(TRANSACTIONS_TOPIC, number)
-        return home
+    def _marked(self, transactional_id: str) -> Steps[None]:
+        """Wait until the markers of the id's last transaction are as durable as is promised."""
+        waited = None
+        while (ends := self._markers.ends(transactional_id)) is not waited:
+            if unsynced := self._markers.unsynced(transactional_id):
+                yield unsynced
+            waited = ends
 
-    def _coordinator_of(self, transactional_id: str) -> tuple[PartitionLog, TransactionCoordinator]:
-        partition = self._partition_of(transactional_id)
-        return self._broker.partition(partition), self._coordinators[partition.partition]
+    def _unsynced_data(self, transaction: Transaction) -> list[PartitionLog]:
+        """Return the logs that have data of a transaction which is not durable yet."""
+        found = []
+        for partition in transaction.partitions:
+            log = self._broker.partitions.get(partition)
+            producer = log.producers.get(transaction.producer_id) if log is not None else None
+            if log and producer and producer.last_data_offset >= log.flushed_offset:
+                found.append(log)
+        return found
+
+
+def _hidden(marked: list[PartitionLog]) -> list[PartitionLog]:
+    """Return the logs whose markers readers don't see yet.
+
+    A marker is visible at once, except behind data of others that is not yet durable.
+    """
+    return [log for log in marked if log.high_watermark < log.log_end_offset]

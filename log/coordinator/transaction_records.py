@@ -1,34 +1,77 @@
-"""What a coordinator writes of a transaction: Kafka's TransactionLogKey v0 and TransactionLogValue v0."""
+"""What a coordinator writes of a transaction: Kafka's TransactionLogKey and TransactionLogValue.
 
-import struct
-from typing import Final
+Version 0 of the value, or version 1 where something is to be said that version 0 cannot: from whom an
+owner has moved on by itself, or to whom it will (KIP-890, KIP-939). Both are read.
+
+Source: `TransactionLogValue.json` of Kafka 4.1.
+"""
+
+from typing import Annotated, Final
 
 from ..errors import LogError
 from ..model import NewRecord, TopicPartition
-from .encoding import Fields, string
-from .transactions import Status, Transaction
+from ..wire.schema import Int8, Int16, Int32, Int64, Message, Since, String, Tagged
+from .group_records import decode_body, encode_versioned, version_of
+from .transaction_state import NO_PRODUCER, Identity, Status, Transaction
 
-_VERSION: Final = 0
-_INT16: Final = struct.Struct(">h")
-_INT32: Final = struct.Struct(">i")
-_START: Final = struct.Struct(">hqhib")
-_END: Final = struct.Struct(">qq")
+_KEY_VERSION: Final = 0
+_FLEXIBLE_SINCE: Final = 1
+
+
+class TransactionLogKey(Message):
+    """Names the transaction."""
+
+    transactional_id: String
+
+
+class TransactionLogPartitions(Message):
+    """Partitions of one topic that the transaction writes to."""
+
+    topic: String
+    partition_ids: list[Int32]
+
+
+class TransactionLogValue(Message):
+    """The state of a transactional id."""
+
+    producer_id: Int64
+    previous_producer_id: Annotated[Int64, Since(1), Tagged(0)] = NO_PRODUCER
+    next_producer_id: Annotated[Int64, Since(1), Tagged(1)] = NO_PRODUCER
+    producer_epoch: Int16
+    next_producer_epoch: Annotated[Int16, Since(1), Tagged(3)] = NO_PRODUCER
+    transaction_timeout_ms: Int32
+    transaction_status: Int8
+    transaction_partitions: list[TransactionLogPartitions] | None
+    last_update_timestamp_ms: Int64
+    start_timestamp_ms: Int64
 
 
 def encode_transaction(transaction: Transaction) -> NewRecord:
     """Make the record that tells of this state; a dead transaction's is a tombstone."""
-    key = _INT16.pack(_VERSION) + string(transaction.transactional_id)
+    key = encode_versioned(
+        TransactionLogKey(transactional_id=transaction.transactional_id),
+        _KEY_VERSION,
+        message_version=_KEY_VERSION,
+    )
     if transaction.status is Status.DEAD:
         return NewRecord(key, None, transaction.updated)
-    start = _START.pack(
-        _VERSION,
-        transaction.producer_id,
-        transaction.producer_epoch,
-        transaction.timeout_ms,
-        transaction.status,
+    moves = transaction.next is not None or transaction.previous_producer_id != NO_PRODUCER
+    version = _FLEXIBLE_SINCE if moves else 0
+    following = transaction.next or Identity(NO_PRODUCER, NO_PRODUCER)
+    value = TransactionLogValue(
+        producer_id=transaction.producer_id,
+        previous_producer_id=transaction.previous_producer_id,
+        next_producer_id=following.producer_id,
+        producer_epoch=transaction.producer_epoch,
+        next_producer_epoch=following.producer_epoch,
+        transaction_timeout_ms=transaction.timeout_ms,
+        transaction_status=transaction.status,
+        transaction_partitions=_by_topic(transaction),
+        last_update_timestamp_ms=transaction.updated,
+        start_timestamp_ms=transaction.started,
     )
-    end = _END.pack(transaction.updated, transaction.started)
-    return NewRecord(key, start + _encode_partitions(transaction) + end, transaction.updated)
+    data = encode_versioned(value, version, message_version=version, flexible=moves)
+    return NewRecord(key, data, transaction.updated)
 
 
 def decode_transaction(key: bytes, value: bytes | None) -> Transaction:
@@ -37,44 +80,46 @@ def decode_transaction(key: bytes, value: bytes | None) -> Transaction:
     Raises:
         LogError: a version from the future.
     """
-    fields = Fields(key)
-    if (version := fields.int16()) != _VERSION:
+    if (version := version_of(key)) != _KEY_VERSION:
         raise LogError(f"a transaction's key of version {version}; this Millpond reads version 0")
-    transactional_id = fields.string()
+    named = decode_body(TransactionLogKey, key, version=version, flexible=False)
+    transactional_id = named.transactional_id
     if value is None:
         return Transaction(transactional_id, -1, -1, 0, Status.DEAD, frozenset(), -1)
-    fields = Fields(value)
-    version, producer_id, producer_epoch, timeout_ms, status = fields.take(_START)
-    if version != _VERSION:
-        raise LogError(f"a transaction of version {version}; this Millpond reads version 0")
-    partitions = frozenset(_decode_partitions(fields))
-    updated, started = fields.take(_END)
+    version = version_of(value)
+    if not 0 <= version <= _FLEXIBLE_SINCE:
+        raise LogError(
+            f"transaction {transactional_id!r}: its record has version {version}; "
+            f"this Millpond reads up to {_FLEXIBLE_SINCE}"
+        )
+    body = decode_body(
+        TransactionLogValue, value, version=version, flexible=version >= _FLEXIBLE_SINCE
+    )
     return Transaction(
         transactional_id,
-        producer_id,
-        producer_epoch,
-        timeout_ms,
-        Status(status),
-        partitions,
-        updated,
-        started,
+        body.producer_id,
+        body.producer_epoch,
+        body.transaction_timeout_ms,
+        Status(body.transaction_status),
+        frozenset(
+            TopicPartition(of.topic, number)
+            for of in body.transaction_partitions or ()
+            for number in of.partition_ids
+        ),
+        body.last_update_timestamp_ms,
+        body.start_timestamp_ms,
+        body.previous_producer_id,
+        Identity(body.next_producer_id, max(body.next_producer_epoch, 0))
+        if body.next_producer_id != NO_PRODUCER
+        else None,
     )
 
 
-def _encode_partitions(transaction: Transaction) -> bytes:
-    by_topic: dict[str, list[int]] = {}
+def _by_topic(transaction: Transaction) -> list[TransactionLogPartitions]:
+    numbers: dict[str, list[int]] = {}
     for topic, partition in sorted(transaction.partitions):
-        by_topic.setdefault(topic, []).append(partition)
-    parts = [_INT32.pack(len(by_topic))]
-    for topic, partitions in by_topic.items():
-        count = len(partitions)
-        parts += [string(topic), struct.pack(f">i{count}i", count, *partitions)]
-    return b"".join(parts)
-
-
-def _decode_partitions(fields: Fields) -> list[TopicPartition]:
-    found = []
-    for _ in range(fields.int32()):  # Kafka writes -1 for none, which is an empty range as well
-        topic = fields.string()
-        found += [TopicPartition(topic, fields.int32()) for _ in range(fields.int32())]
-    return found
+        numbers.setdefault(topic, []).append(partition)
+    return [
+        TransactionLogPartitions(topic=topic, partition_ids=partitions)
+        for topic, partitions in numbers.items()
+    ]

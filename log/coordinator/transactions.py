@@ -1,79 +1,41 @@
 """Who may write under a transactional id, and how far its transaction is: KIP-98's coordinator.
 
-A transaction's life is the table `MAY_FOLLOW`. The coordinator decides and the caller acts: every
-method returns the `Transaction` as it shall be. The caller makes its record durable where that is
-asked for, hands it to `put`, and only then does what the new status calls for:
-
-    Ongoing          data may be written to its partitions
-    PrepareCommit    the decision; once durable, write a commit marker to each partition
-    PrepareAbort     the same with abort markers
-    CompleteCommit   nothing is left to do; the next transaction may begin
+What is known of an id, and what may follow on what, is in `transaction_state.py`. The coordinator
+decides and the caller acts: every method returns the `Transaction` as it shall be. The caller makes
+its record durable where that is asked for, hands it to `put`, and only then does what the new status
+calls for.
 
 Producer epochs grow in three places. A new owner gets a larger one, which fences the owner before.
 An abort that the owner did not ask for is decided with a larger one, so that its late writes are
-refused. And a completed transaction moves to the next one (as KIP-890 does), so that a marker which
-is written again after a crash can't end the *next* transaction: the partition has seen a newer epoch.
+refused. And the next transaction may have a larger one than this (`Epochs`), so that whatever comes
+late cannot be taken for a part of it.
 
 State is the replay of one partition of `__transaction_state`; see `transaction_records.py`.
+
+Source: KIP-98; KIP-360 (a producer that has failed goes on in a larger epoch); KIP-890 (an epoch for
+each transaction).
 """
 
-import enum
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Final
 
-from ..errors import ConcurrentTransaction, Fenced, InvalidTransactionState
+from ..errors import ConcurrentTransaction, Fenced, InvalidTransactionState, UnknownProducer
 from ..model import Timestamp, TopicPartition
-
-EPOCH_MAX: Final = 2**15 - 2
-"""The last epoch of a producer id. One more is kept free, so that it can always be fenced."""
+from .transaction_state import (
+    COMPLETED,
+    EPOCH_MAX,
+    MAY_FOLLOW,
+    NO_PRODUCER,
+    PREPARED,
+    Epochs,
+    Identity,
+    Status,
+    Transaction,
+)
 
 ID_EXPIRATION_MS: Final = 7 * 24 * 3600 * 1000
 """Kafka's `transactional.id.expiration.ms`: an id unused for so long is forgotten."""
-
-
-class Status(enum.IntEnum):
-    """How far a transaction is; the numbers are those of Kafka's log."""
-
-    EMPTY = 0
-    ONGOING = 1
-    PREPARE_COMMIT = 2
-    PREPARE_ABORT = 3
-    COMPLETE_COMMIT = 4
-    COMPLETE_ABORT = 5
-    DEAD = 6
-
-
-MAY_FOLLOW: Final[Mapping[Status, frozenset[Status]]] = {
-    Status.EMPTY: frozenset({Status.EMPTY, Status.ONGOING, Status.DEAD}),
-    Status.ONGOING: frozenset({Status.ONGOING, Status.PREPARE_COMMIT, Status.PREPARE_ABORT}),
-    Status.PREPARE_COMMIT: frozenset({Status.COMPLETE_COMMIT}),
-    Status.PREPARE_ABORT: frozenset({Status.COMPLETE_ABORT}),
-    Status.COMPLETE_COMMIT: frozenset({Status.EMPTY, Status.ONGOING, Status.DEAD}),
-    Status.COMPLETE_ABORT: frozenset({Status.EMPTY, Status.ONGOING, Status.DEAD}),
-    Status.DEAD: frozenset(),
-}
-
-PREPARED: Final = frozenset({Status.PREPARE_COMMIT, Status.PREPARE_ABORT})
-
-
-@dataclass(frozen=True, slots=True)
-class Transaction:
-    """What is known of one transactional id."""
-
-    transactional_id: str
-    producer_id: int
-    producer_epoch: int
-    timeout_ms: int
-    status: Status
-    partitions: frozenset[TopicPartition]
-    updated: Timestamp
-    started: Timestamp = -1
-
-    @property
-    def commit(self) -> bool:
-        """Whether the decision was to commit; only asked once there is a decision."""
-        return self.status in {Status.PREPARE_COMMIT, Status.COMPLETE_COMMIT}
 
 
 class TransactionCoordinator:
@@ -103,14 +65,26 @@ class TransactionCoordinator:
         else:
             self._transactions[transaction.transactional_id] = transaction
 
-    def init(self, transactional_id: str, *, timeout_ms: int, now: Timestamp) -> Transaction:
-        """Give the id to a new owner.
+    def __iter__(self) -> Iterator[Transaction]:
+        return iter(self._transactions.values())
 
-        The answer is `EMPTY` with the new owner's producer id and epoch; or, when the owner before
-        has left a transaction open, its `PREPARE_ABORT`: carry that out, then ask again.
+    def init(
+        self,
+        transactional_id: str,
+        *,
+        timeout_ms: int,
+        now: Timestamp,
+        expected: Identity | None = None,
+    ) -> Transaction:
+        """Give the id to a new owner; or, with `expected`, let this owner begin anew (KIP-360).
+
+        The answer is `EMPTY` with the owner's producer id and epoch; or, when a transaction was left
+        open, its `PREPARE_ABORT`: carry that out, then ask again. An owner who repeats its request
+        gets what it was given, which is the transaction as it is known.
 
         Raises:
             ConcurrentTransaction: a decision is being carried out; ask again when that is done.
+            Fenced: there is a newer owner than the one that is expected.
         """
         known = self._transactions.get(transactional_id)
         if known is None:
@@ -118,6 +92,11 @@ class TransactionCoordinator:
             return Transaction(
                 transactional_id, producer_id, 0, timeout_ms, Status.EMPTY, frozenset(), now
             )
+        if expected is not None and expected != known.identity:
+            if expected != known.previous_identity:
+                raise _fenced(known, expected)
+            _refuse_while_prepared(known)
+            return known
         if known.status is Status.ONGOING:
             return self._abort_and_fence(known, now)
         _refuse_while_prepared(known)
@@ -130,89 +109,104 @@ class TransactionCoordinator:
             Status.EMPTY,
             frozenset(),
             now,
+            previous_producer_id=known.producer_id if expected is not None else NO_PRODUCER,
         )
 
     def add_partitions(
         self,
         transactional_id: str,
-        producer_id: int,
-        producer_epoch: int,
+        identity: Identity,
         partitions: Iterable[TopicPartition],
         now: Timestamp,
     ) -> Transaction:
         """Let the transaction write to these partitions; begin it if none is ongoing.
 
+        When it may do so already, the answer is the transaction as it is known.
+
         Raises:
-            Fenced: another owner has taken over.
+            UnknownProducer, Fenced: another owner has taken over.
             ConcurrentTransaction: the one before is still being completed.
         """
-        known = self._owned(transactional_id, producer_id, producer_epoch)
+        known = self._owned(transactional_id, identity)
         _refuse_while_prepared(known)
-        ongoing = known.status is Status.ONGOING
-        return replace(
-            known,
-            status=Status.ONGOING,
-            partitions=known.partitions.union(partitions) if ongoing else frozenset(partitions),
-            started=known.started if ongoing else now,
-            updated=now,
-        )
+        partitions = frozenset(partitions)
+        if known.status is not Status.ONGOING:
+            return replace(
+                known,
+                status=Status.ONGOING,
+                partitions=partitions,
+                started=now,
+                updated=now,
+                previous_producer_id=NO_PRODUCER,
+            )
+        if partitions <= known.partitions:
+            return known
+        return replace(known, partitions=known.partitions | partitions, updated=now)
+
+    def writable(self, transactional_id: str, identity: Identity) -> frozenset[TopicPartition]:
+        """Return to which partitions the owner may write in the transaction that is open now.
+
+        Raises:
+            UnknownProducer, Fenced: another owner has taken over.
+            ConcurrentTransaction: the last one is decided, and being completed.
+        """
+        known = self._owned(transactional_id, identity)
+        _refuse_while_prepared(known)
+        return known.partitions if known.status is Status.ONGOING else frozenset()
 
     def end(
         self,
         transactional_id: str,
-        producer_id: int,
-        producer_epoch: int,
+        identity: Identity,
         *,
         commit: bool,
         now: Timestamp,
+        epochs: Epochs,
     ) -> Transaction:
         """Decide the transaction.
 
-        A repeated request gets the completed transaction as its answer.
+        A repeated request gets the completed transaction as its answer. Where epochs are kept, that
+        cannot be told from a late one, which ends the owner's next transaction.
 
         Raises:
-            Fenced: another owner has taken over.
+            UnknownProducer, Fenced: another owner has taken over.
             ConcurrentTransaction: the same was asked before and is being carried out.
             InvalidTransactionState: there is nothing to end, or it has ended the other way.
         """
-        known = self._owned(transactional_id, producer_id, producer_epoch)
-        if known.status is Status.ONGOING:
-            status = Status.PREPARE_COMMIT if commit else Status.PREPARE_ABORT
-            return replace(known, status=status, updated=now)
-        if known.status is Status.EMPTY or known.commit != commit:
-            raise InvalidTransactionState(
-                f"{transactional_id!r} cannot be {'committed' if commit else 'aborted'}: "
-                f"it is {known.status.name}"
-            )
-        _refuse_while_prepared(known)
-        return known
+        known = self._transactions.get(transactional_id)
+        own_epoch = epochs is Epochs.AT_DECISION
+        if own_epoch and known is not None and identity == known.previous_identity:
+            return _repeated(known, commit=commit)
+        known = self._owned(transactional_id, identity)
+        nothing_to_end = own_epoch and known.status not in PREPARED
+        if known.status is Status.ONGOING or (nothing_to_end and not commit):
+            return self._decided(known, commit=commit, now=now, epochs=epochs)
+        if nothing_to_end:
+            raise _not_in_state(known, commit=commit)
+        return _repeated(known, commit=commit)
 
-    def complete(
-        self, transactional_id: str, *, now: Timestamp, next_epoch: bool = True
-    ) -> Transaction:
-        """Note that all markers are written.
+    def complete(self, transactional_id: str, *, now: Timestamp) -> Transaction:
+        """Note that all markers are written; the answer has the identity of the next transaction.
 
-        With `next_epoch` the answer carries the identity under which the next transaction runs.
-        Without, the owner goes on under the same one (clients before KIP-890): then the caller must
-        make this record durable before the next transaction begins.
+        Where epochs are kept, the next transaction must not be begun before these markers are
+        durable; else they would be written again after a crash, and end it.
         """
         known = self._transactions[transactional_id]
         assert known.status in PREPARED, known
-        producer_id, producer_epoch = known.producer_id, known.producer_epoch
-        if next_epoch:
-            producer_id, producer_epoch = self._next_epoch(known, now)
+        identity = known.next or known.identity
         return replace(
             known,
-            producer_id=producer_id,
-            producer_epoch=producer_epoch,
+            producer_id=identity.producer_id,
+            producer_epoch=identity.producer_epoch,
             status=Status.COMPLETE_COMMIT if known.commit else Status.COMPLETE_ABORT,
             partitions=frozenset(),
             updated=now,
+            next=None,
         )
 
     def check_owner(self, owner: Transaction) -> None:
         """Raise Fenced if another owner has taken over."""
-        self._owned(owner.transactional_id, owner.producer_id, owner.producer_epoch)
+        self._owned(owner.transactional_id, owner.identity)
 
     def ongoing(self) -> list[Transaction]:
         """Return the transactions that are open."""
@@ -230,24 +224,46 @@ class TransactionCoordinator:
             if known.status is Status.ONGOING and now - known.started > known.timeout_ms
         ]
 
-    def abandoned(self, now: Timestamp) -> list[Transaction]:
-        """Return a `DEAD` for each id that nobody has used for a week."""
+    def abandoned(self, now: Timestamp, expiration_ms: int = ID_EXPIRATION_MS) -> list[Transaction]:
+        """Return a `DEAD` for each id that nobody has used for so long."""
         return [
             replace(known, status=Status.DEAD, updated=now)
             for known in self._transactions.values()
-            if Status.DEAD in MAY_FOLLOW[known.status] and now - known.updated > ID_EXPIRATION_MS
+            if Status.DEAD in MAY_FOLLOW[known.status] and now - known.updated > expiration_ms
         ]
 
-    def _owned(self, transactional_id: str, producer_id: int, producer_epoch: int) -> Transaction:
+    def _owned(self, transactional_id: str, identity: Identity) -> Transaction:
         known = self._transactions.get(transactional_id)
         if known is None:
-            raise Fenced(f"{transactional_id!r} is not known; make a new producer")
-        if (known.producer_id, known.producer_epoch) != (producer_id, producer_epoch):
-            raise Fenced(
-                f"a newer producer of {transactional_id!r} exists: id {known.producer_id}, "
-                f"epoch {known.producer_epoch}; this one is {producer_id}, epoch {producer_epoch}"
+            raise UnknownProducer(f"{transactional_id!r} is not known; make a new producer")
+        if known.producer_id != identity.producer_id:
+            raise UnknownProducer(
+                f"{transactional_id!r} belongs to producer id {known.producer_id}, not to "
+                f"{identity.producer_id}"
             )
+        if known.producer_epoch != identity.producer_epoch or known.producer_epoch > EPOCH_MAX:
+            raise _fenced(known, identity)
         return known
+
+    def _decided(
+        self, known: Transaction, *, commit: bool, now: Timestamp, epochs: Epochs
+    ) -> Transaction:
+        decided = replace(
+            known,
+            status=Status.PREPARE_COMMIT if commit else Status.PREPARE_ABORT,
+            updated=now,
+        )
+        if epochs is Epochs.AT_COMPLETION:
+            return replace(decided, next=self._next_epoch(known, now))
+        if epochs is Epochs.KEPT:
+            return decided
+        exhausted = known.producer_epoch >= EPOCH_MAX
+        return replace(
+            decided,
+            producer_epoch=known.producer_epoch + 1,  # EPOCH_MAX leaves room for this one
+            previous_producer_id=known.producer_id,
+            next=Identity(self._new_producer_id(now), 0) if exhausted else None,
+        )
 
     def _abort_and_fence(self, known: Transaction, now: Timestamp) -> Transaction:
         return replace(
@@ -255,12 +271,21 @@ class TransactionCoordinator:
             producer_epoch=known.producer_epoch + 1,  # EPOCH_MAX leaves room for this one
             status=Status.PREPARE_ABORT,
             updated=now,
+            previous_producer_id=NO_PRODUCER,
         )
 
-    def _next_epoch(self, known: Transaction, now: Timestamp) -> tuple[int, int]:
+    def _next_epoch(self, known: Transaction, now: Timestamp) -> Identity:
         if known.producer_epoch < EPOCH_MAX:
-            return known.producer_id, known.producer_epoch + 1
-        return self._new_producer_id(now), 0
+            return Identity(known.producer_id, known.producer_epoch + 1)
+        return Identity(self._new_producer_id(now), 0)
+
+
+def _repeated(known: Transaction, *, commit: bool) -> Transaction:
+    """Answer one who asks for what is decided already."""
+    if known.status not in PREPARED | COMPLETED or known.commit != commit:
+        raise _not_in_state(known, commit=commit)
+    _refuse_while_prepared(known)
+    return known
 
 
 def _refuse_while_prepared(known: Transaction) -> None:
@@ -268,3 +293,17 @@ def _refuse_while_prepared(known: Transaction) -> None:
         raise ConcurrentTransaction(
             f"the last transaction of {known.transactional_id!r} is being completed"
         )
+
+
+def _fenced(known: Transaction, identity: Identity) -> Fenced:
+    return Fenced(
+        f"a newer producer of {known.transactional_id!r} exists: {known.identity}; "
+        f"this one is {identity}"
+    )
+
+
+def _not_in_state(known: Transaction, *, commit: bool) -> InvalidTransactionState:
+    return InvalidTransactionState(
+        f"{known.transactional_id!r} cannot be {'committed' if commit else 'aborted'}: "
+        f"it is {known.status.name}"
+    )

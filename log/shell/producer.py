@@ -15,7 +15,7 @@ from ..broker.core import Broker
 from ..broker.groups import Groups
 from ..broker.steps import Steps
 from ..broker.transactions import Transactions
-from ..coordinator.transactions import Transaction
+from ..coordinator.transaction_state import Transaction
 from ..errors import Fenced, InvalidTransactionState
 from ..interface import RecordsByPartition
 from ..model import Appended, CommittedOffset, Compression, Timestamp, TopicPartition

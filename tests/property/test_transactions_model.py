@@ -17,7 +17,7 @@ from millpond.log.broker.delivery import fetch
 from millpond.log.broker.opening import Opened, open_broker
 from millpond.log.broker.steps import Steps
 from millpond.log.broker.transactions import Committed
-from millpond.log.coordinator.transactions import Transaction
+from millpond.log.coordinator.transaction_state import Transaction
 from millpond.log.errors import ConcurrentTransaction, Fenced
 from millpond.log.model import (
     CommittedOffset,

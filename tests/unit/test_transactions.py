@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import pytest
 from millpond.log.coordinator.transaction_records import decode_transaction, encode_transaction
-from millpond.log.coordinator.transactions import (
+from millpond.log.coordinator.transaction_state import (
     EPOCH_MAX,
-    ID_EXPIRATION_MS,
     MAY_FOLLOW,
+    Epochs,
     Status,
     Transaction,
-    TransactionCoordinator,
 )
+from millpond.log.coordinator.transactions import ID_EXPIRATION_MS, TransactionCoordinator
 from millpond.log.errors import ConcurrentTransaction, Fenced, InvalidTransactionState, LogError
 from millpond.log.model import TopicPartition
 
@@ -34,28 +34,22 @@ class World:
     def add(self, owner: Transaction, *partitions: TopicPartition) -> Transaction:
         return self.put(
             self.coordinator.add_partitions(
-                owner.transactional_id,
-                owner.producer_id,
-                owner.producer_epoch,
-                partitions,
-                self.now,
+                owner.transactional_id, owner.identity, partitions, self.now
             )
         )
 
-    def end(self, owner: Transaction, *, commit: bool = True) -> Transaction:
+    def end(
+        self, owner: Transaction, *, commit: bool = True, epochs: Epochs = Epochs.AT_COMPLETION
+    ) -> Transaction:
         decided = self.coordinator.end(
-            owner.transactional_id,
-            owner.producer_id,
-            owner.producer_epoch,
-            commit=commit,
-            now=self.now,
+            owner.transactional_id, owner.identity, commit=commit, now=self.now, epochs=epochs
         )
         if decided.status in {Status.PREPARE_COMMIT, Status.PREPARE_ABORT}:
             self.put(decided)
         return decided
 
-    def complete(self, *, next_epoch: bool = True) -> Transaction:
-        return self.put(self.coordinator.complete("t", now=self.now, next_epoch=next_epoch))
+    def complete(self) -> Transaction:
+        return self.put(self.coordinator.complete("t", now=self.now))
 
     def put(self, transaction: Transaction) -> Transaction:
         self.coordinator.put(transaction)
@@ -95,11 +89,13 @@ def test_clients_of_the_old_protocol_keep_their_epoch() -> None:
     owner = world.init()
     for _ in range(3):
         world.add(owner, ORDERS)
-        world.end(owner)
-        assert world.complete(next_epoch=False).producer_epoch == owner.producer_epoch
-        assert world.end(owner).status is Status.COMPLETE_COMMIT, "asked again, answered again"
+        world.end(owner, epochs=Epochs.KEPT)
+        assert world.complete().producer_epoch == owner.producer_epoch
+        assert world.end(owner, epochs=Epochs.KEPT).status is Status.COMPLETE_COMMIT, (
+            "asked again, answered again"
+        )
         with pytest.raises(InvalidTransactionState):
-            world.end(owner, commit=False)
+            world.end(owner, commit=False, epochs=Epochs.KEPT)
 
 
 def test_a_new_owner_fences_the_one_before() -> None:
@@ -245,4 +241,4 @@ def test_what_is_written_can_be_read() -> None:
     dead = decode_transaction(record.key, None)
     assert (dead.transactional_id, dead.status) == ("größe", Status.DEAD)
     with pytest.raises(LogError):
-        decode_transaction(record.key, b"\x00\x01" + bytes(60))
+        decode_transaction(record.key, b"\x00\x02" + bytes(60))
