@@ -22,7 +22,6 @@ import anyio.lowlevel
 import anyio.to_thread
 
 from .broker.checkpoints import write_recovery_points
-from .broker.delivery import end_for
 from .broker.opening import open_broker
 from .broker.steps import Steps
 from .errors import ConfigError, DiskFailed, LogError, OffsetOutOfRange
@@ -220,7 +219,7 @@ class EmbeddedLog:
         isolation: Isolation = Isolation.READ_COMMITTED,
     ) -> dict[TopicPartition, Offset]:
         await anyio.lowlevel.checkpoint()
-        return {each: end_for(self.broker.partition(each), isolation) for each in partitions}
+        return {each: self.broker.partition(each).end_for(isolation) for each in partitions}
 
     async def offsets_for_times(
         self, times: Mapping[TopicPartition, Timestamp]
@@ -245,7 +244,9 @@ class EmbeddedLog:
         self, group: str, partitions: Iterable[TopicPartition] | None = None
     ) -> dict[TopicPartition, CommittedOffset]:
         await anyio.lowlevel.checkpoint()
-        return self.group_offsets.committed(group, partitions)
+        found = self.group_offsets.committed(group, partitions)
+        await self.run(self.group_offsets.settled(group))
+        return found
 
     async def commit_offsets(
         self, group: str, offsets: Mapping[TopicPartition, CommittedOffset]

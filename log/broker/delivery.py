@@ -13,13 +13,6 @@ from ..records import batches_in, decode_batch
 from ..storage.partition_log import PartitionLog, ReadResult
 
 
-def end_for(log: PartitionLog, isolation: Isolation) -> Offset:
-    """Return the first offset that a reader of this isolation may not see yet."""
-    if isolation is Isolation.READ_COMMITTED:
-        return log.last_stable_offset
-    return log.high_watermark
-
-
 def fetch(
     log: PartitionLog, offset: Offset, bytes_max: int, isolation: Isolation
 ) -> tuple[Fetched, int]:
@@ -52,7 +45,7 @@ def fetch(
 
 
 def checked(
-    log: PartitionLog, offset: Offset, data: bytes
+    log: PartitionLog, offset: Offset, data: bytes | memoryview
 ) -> Iterator[tuple[BatchHeader, memoryview]]:
     """Iterate over the batches of what was read at `offset`.
 

@@ -7,7 +7,7 @@ import anyio
 import anyio.lowlevel
 
 from ..broker.core import Broker
-from ..broker.delivery import end_for, fetch
+from ..broker.delivery import fetch
 from ..errors import OffsetOutOfRange, UnknownTopic
 from ..model import Fetched, Isolation, Offset, TopicPartition
 from ..storage.partition_log import PartitionLog
@@ -106,7 +106,7 @@ class EmbeddedReader:
             log = partitions.get(partition)
             if log is None or log.topic_id != self._topic_ids[partition]:
                 raise UnknownTopic(f"{partition} does not exist, or not any longer")
-            if offset < end_for(log, self._isolation):
+            if offset < log.end_for(self._isolation):
                 ready.append(log)
             elif offset > log.log_end_offset:
                 raise OffsetOutOfRange(partition, offset, log.log_start_offset, log.log_end_offset)

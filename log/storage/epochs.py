@@ -28,6 +28,13 @@ class EpochStart(NamedTuple):
     start_offset: Offset
 
 
+class EpochEnd(NamedTuple):
+    """The offset behind the last record of an epoch; both -1 when nothing is known of it."""
+
+    leader_epoch: int
+    end_offset: Offset
+
+
 class LeaderEpochs:
     """The epochs that have records in a partition, and the one that is to write next.
 
@@ -83,6 +90,29 @@ class LeaderEpochs:
             return log_end_offset
         return self.entries[following].start_offset
 
+    def end_of(self, leader_epoch: int, log_end_offset: Offset) -> EpochEnd:
+        """Return the largest known epoch ≤ this one, and its end, as other brokers are answered.
+
+        Of an epoch older than all, the end is where the oldest begins. Nothing is said of one that
+        is newer than all: whoever knows it, knows more than this log.
+
+        Source: KIP-101, KIP-320.
+        """
+        if leader_epoch < 0 or leader_epoch > self.latest:
+            return EpochEnd(UNKNOWN, UNKNOWN)
+        following = bisect_right(self.entries, leader_epoch, key=_epoch)
+        if following == 0:
+            return EpochEnd(leader_epoch, self.entries[0].start_offset)
+        known = self.entries[following - 1].leader_epoch
+        if following == len(self.entries):
+            return EpochEnd(known, log_end_offset)
+        return EpochEnd(known, self.entries[following].start_offset)
+
+    def epoch_of(self, offset: Offset) -> int:
+        """Return the epoch that wrote this offset, or would; -1 when it is not known."""
+        following = bisect_right(self.entries, offset, key=_start)
+        return self.entries[following - 1].leader_epoch if following else UNKNOWN
+
     def truncate_end(self, offset: Offset) -> None:
         """Forget epochs that start at `offset` or after."""
         while self.entries and self.entries[-1].start_offset >= offset:
@@ -101,3 +131,7 @@ class LeaderEpochs:
 
 def _epoch(entry: EpochStart) -> int:
     return entry.leader_epoch
+
+
+def _start(entry: EpochStart) -> Offset:
+    return entry.start_offset

@@ -28,13 +28,14 @@ from .admission import admit
 from .checkpoints import LOG_START_FILE, METADATA_FILE, write_metadata, write_offset
 from .compaction import Compaction, CompactionStats
 from .disk import Disk, File
-from .epochs import LeaderEpochs
+from .epochs import EpochEnd, LeaderEpochs
 from .opening import LogState, empty_state, new_segment
 from .producer_snapshot import encode_snapshot
 from .producer_state import ProducerStates
-from .reading import find_time, read_batches
+from .reading import Readable, find_batches, read_batches
 from .results import LogAppend, ReadResult
 from .segment import NO_TIMESTAMP, SNAPSHOT, TXN_INDEX, Segment, file_name
+from .time_search import Timed, find_latest_time, find_time
 
 __all__ = ["LogAppend", "PartitionLog", "ReadResult", "paths_of_new"]
 
@@ -170,6 +171,12 @@ class PartitionLog:
             return high_watermark
         return max(unstable, self.log_start_offset)
 
+    def end_for(self, isolation: Isolation) -> Offset:
+        """Return the first offset that a reader of this isolation may not see yet."""
+        if isolation is Isolation.READ_COMMITTED:
+            return self.last_stable_offset
+        return self.high_watermark
+
     # -- append --------------------------------------------------------------------------------
 
     def append(
@@ -281,19 +288,32 @@ class PartitionLog:
         Raises:
             OffsetOutOfRange: below the log's start or beyond its end.
         """
+        found = self.find(offset, self.end_for(isolation))
+        data, aborted = self.take(found, bytes_max, isolation) if found else (b"", [])
+        return ReadResult(
+            data, aborted, self.high_watermark, self.last_stable_offset, self.log_start_offset
+        )
+
+    def find(self, offset: Offset, limit: Offset) -> Readable | None:
+        """Return what there is to `take` from `offset` to before `limit`, if anything.
+
+        Raises:
+            OffsetOutOfRange: below the log's start or beyond its end.
+        """
         if not self.log_start_offset <= offset <= self.log_end_offset:
             raise OffsetOutOfRange(
                 self.partition, offset, self.log_start_offset, self.log_end_offset
             )
-        high_watermark = self.high_watermark
-        stable = self.last_stable_offset
-        committed = isolation is Isolation.READ_COMMITTED
-        limit = stable if committed else high_watermark
-        data, data_end = read_batches(self.segments, self.log_end_offset, offset, limit, bytes_max)
-        aborted: list[AbortedTransaction] = []
-        if committed and data and self.aborted:
-            aborted = self.aborted.overlapping(offset, data_end)
-        return ReadResult(data, aborted, high_watermark, stable, self.log_start_offset)
+        return find_batches(self.segments, self.log_end_offset, offset, limit)
+
+    def take(
+        self, found: Readable, bytes_max: int, isolation: Isolation
+    ) -> tuple[bytes | memoryview, list[AbortedTransaction]]:
+        """Read at least one of the batches that were just found, and who is aborted among them."""
+        data, data_end = read_batches(found, bytes_max)
+        if isolation is Isolation.READ_COMMITTED and self.aborted:
+            return data, self.aborted.overlapping(found.offset, data_end)
+        return data, []
 
     def verify(self, offset: Offset) -> None:
         """Read the segment that holds `offset` again, checking every batch.
@@ -307,7 +327,16 @@ class PartitionLog:
 
     def offset_for_time(self, timestamp: Timestamp) -> Offset | None:
         """Return the first offset below the high watermark with a timestamp at or after this one."""
-        return find_time(self.segments, self.log_start_offset, self.high_watermark, timestamp)
+        found = self.find_time(timestamp, self.high_watermark)
+        return found.offset if found is not None else None
+
+    def find_time(self, timestamp: Timestamp, limit: Offset) -> Timed | None:
+        """Return the first record below `limit` with a timestamp at or after this one."""
+        return find_time(self.segments, self.log_start_offset, limit, timestamp)
+
+    def find_latest_time(self, limit: Offset) -> Timed | None:
+        """Return the first record with the largest timestamp, if it is below `limit`."""
+        return find_latest_time(self.segments, self.log_start_offset, limit)
 
     # -- leader epochs -------------------------------------------------------------------------
 
@@ -329,6 +358,10 @@ class PartitionLog:
     def epoch_end_offset(self, leader_epoch: int) -> Offset:
         """Return the end of the largest leader epoch ≤ this one, or -1 when none is that low."""
         return self.epochs.end_offset(leader_epoch, self.log_end_offset)
+
+    def epoch_end(self, leader_epoch: int) -> EpochEnd:
+        """Return what other brokers and clients are told of this leader epoch (KIP-320)."""
+        return self.epochs.end_of(leader_epoch, self.log_end_offset)
 
     # -- durability ----------------------------------------------------------------------------
 

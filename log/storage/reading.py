@@ -1,32 +1,48 @@
-"""Finding batches in a list of segments, by offset and by time.
+"""Finding batches in a list of segments: by offset.
 
 A segment ends where the next one begins. After compaction the offsets in between may be sparse, and
 a segment may have nothing left at all, so a search goes on to the next.
+
+Finding is apart from reading, so that a reader who wants more than there is costs no read: what was
+found has a size.
 """
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from ..model import Offset, Timestamp
-from ..records import decode_batch
+from ..model import Offset
 from .segment import Segment
 
 
-def read_batches(
-    segments: Sequence[Segment],
-    log_end_offset: Offset,
-    offset: Offset,
-    limit: Offset,
-    bytes_max: int,
-) -> tuple[bytes, Offset]:
-    """Return whole batches from the one that holds `offset`, and an offset that none reaches.
+class Readable(NamedTuple):
+    """Whole batches of one segment, the first of which holds `offset`; none reaches `limit`.
 
-    At least one batch even above `bytes_max`, unless there is none below `limit`. All are of one
-    segment.
+    They are there as long as the segment is: until the log is cut or compacted.
+    """
+
+    segment: Segment
+    offset: Offset
+    position: int
+    end: int
+    limit: Offset
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.end - self.position
+
+
+def find_batches(
+    segments: Sequence[Segment], log_end_offset: Offset, offset: Offset, limit: Offset
+) -> Readable | None:
+    """Return the batches from the one that holds `offset` to before `limit`, or to a segment's end.
+
+    None when there is none.
     """
     if offset >= limit:
-        return b"", offset
-    for at in range(_number(segments, offset), len(segments)):
+        return None
+    for at in range(segment_number(segments, offset), len(segments)):
         segment = segments[at]
         if segment.base_offset >= limit:
             break
@@ -36,32 +52,23 @@ def read_batches(
         segment_end = segments[at + 1].base_offset if at + 1 < len(segments) else log_end_offset
         beyond = segment.locate(limit) if limit < segment_end else None
         end = beyond.position if beyond else segment.size
-        return segment.read(place.position, end, bytes_max), min(limit, segment_end)
-    return b"", offset
-
-
-def find_time(
-    segments: Sequence[Segment], start: Offset, limit: Offset, timestamp: Timestamp
-) -> Offset | None:
-    """Return the first offset in start ≤ offset < limit whose timestamp is at or after this one."""
-    for segment in segments[_number(segments, start) :]:
-        if segment.base_offset >= limit:
-            break
-        if segment.max_timestamp < timestamp:
-            continue
-        position = segment.index.floor(segment.time_index.floor(timestamp))
-        for _position, header, batch in segment.headers(position):
-            if header.base_offset >= limit:
-                return None
-            if header.max_timestamp < timestamp or header.last_offset < start:
-                continue
-            for record in decode_batch(batch):
-                if record.timestamp >= timestamp and record.offset >= start:
-                    return record.offset
+        return Readable(segment, offset, place.position, end, min(limit, segment_end))
     return None
 
 
-def _number(segments: Sequence[Segment], offset: Offset) -> int:
+def read_batches(found: Readable, bytes_max: int) -> tuple[bytes | memoryview, Offset]:
+    """Return whole batches, at least one even above `bytes_max`, and an offset that none reaches."""
+    data = found.segment.read(found.position, found.end, bytes_max)
+    size = len(data)
+    limit = found.limit
+    if size < found.size:
+        following = found.segment.place_at(found.position + size)
+        if following is not None:
+            limit = following.base_offset
+    return data, limit
+
+
+def segment_number(segments: Sequence[Segment], offset: Offset) -> int:
     """Return which segment would hold `offset`."""
     return max(bisect_right(segments, offset, key=_base_offset) - 1, 0)
 

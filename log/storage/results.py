@@ -25,7 +25,7 @@ class ReadResult(NamedTuple):
     whose records among them don't count.
     """
 
-    data: bytes
+    data: bytes | memoryview
     aborted: list[AbortedTransaction]
     high_watermark: Offset
     last_stable_offset: Offset

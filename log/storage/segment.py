@@ -123,6 +123,13 @@ class Segment:
             self.load_indexes()
         return self._max_timestamp
 
+    @property
+    def max_timestamp_offset(self) -> Offset:
+        """The last offset of the first batch with that timestamp."""
+        if self._index is None:
+            self.load_indexes()
+        return self._max_timestamp_offset
+
     def append(
         self,
         batch: bytes | bytearray | memoryview,
@@ -193,6 +200,10 @@ class Segment:
                 return place
         return None
 
+    def place_at(self, position: int) -> Place | None:
+        """Return the batch that begins at `position`."""
+        return next(self.places(position), None)
+
     def headers(
         self, position: int = 0, end: int | None = None
     ) -> Iterator[tuple[int, BatchHeader, memoryview]]:
@@ -235,7 +246,7 @@ class Segment:
         if end != self.size:
             raise CorruptRecord(self.partition, self.file.path, end, "a batch", "something else")
 
-    def read(self, start: int, end: int, bytes_max: int) -> bytes:
+    def read(self, start: int, end: int, bytes_max: int) -> bytes | memoryview:
         """Return whole batches from position `start` to before `end`, both batch boundaries.
 
         At least one batch, even above `bytes_max`.
@@ -251,7 +262,7 @@ class Segment:
                 break
             cut = following
         if cut:
-            return data[:cut]
+            return memoryview(data)[:cut]
         return self.file.read_at(start, _HOP.unpack_from(data)[1] + SIZE_PREFIX)
 
     def truncate(self, place: Place) -> None:

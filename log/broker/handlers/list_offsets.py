@@ -9,7 +9,6 @@ from ...wire.messages.list_offsets import (
     ListOffsetsResponse,
     ListOffsetsTopicResponse,
 )
-from ..delivery import end_for
 from ..node import Caller, Node
 from .failures import error_code
 
@@ -37,7 +36,7 @@ def _found(
     try:
         log = node.broker.partition(TopicPartition(topic, index))
         if asked.timestamp == _LATEST:
-            offset: int | None = end_for(log, Isolation(request.isolation_level))
+            offset: int | None = log.end_for(Isolation(request.isolation_level))
         elif asked.timestamp == _EARLIEST:
             offset = log.log_start_offset
         else:
