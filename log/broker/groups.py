@@ -1,21 +1,22 @@
 """Group offsets of the whole broker: which coordinator partition keeps a group, and how it is written.
 
-What one partition's records add up to is `coordinator/offsets.py`.
+What one partition's records add up to is `coordinator/offsets.py`. A record counts there as soon as it
+is appended, in the order of the log; whoever tells of it waits until it is durable: `commit` before it
+ends, `settled` is for those who answer. So commits of one group that are in flight at the same time keep their
+order, and nobody hears of an offset that a crash could take back.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Final
 
 from ..coordinator.encoding import coordinator_partition
-from ..coordinator.offsets import (
-    GroupOffsets,
-    OffsetEntry,
-    OffsetKey,
-    check_metadata,
+from ..coordinator.offset_records import (
+    decode_entry,
     decode_key,
-    decode_value,
     encode_commit,
     encode_removal,
 )
+from ..coordinator.offsets import GroupOffsets, OffsetEntry, OffsetKey, check_metadata
 from ..coordinator.transaction_state import Transaction
 from ..model import (
     CommittedOffset,
@@ -33,6 +34,9 @@ from .core import Broker
 from .metadata import GROUP_OFFSETS_TOPIC
 from .replay import batches_of
 from .steps import Steps
+
+HOMES_MAX: Final = 10_000
+"""So many groups' partitions are remembered: working one out takes microseconds."""
 
 
 class Groups:
@@ -59,19 +63,30 @@ class Groups:
         return sorted(group for state in self._states for group in state.groups())
 
     def has(self, group: str) -> bool:
-        """Say whether a group has committed offsets."""
-        return bool(self._state_of(group).committed(group))
+        """Say whether a group has committed offsets, be it in an open transaction."""
+        return self.state_of(group).has(group)
 
     def committed(
         self, group: str, partitions: Iterable[TopicPartition] | None = None
     ) -> dict[TopicPartition, CommittedOffset]:
-        """Return what a group has committed: of these partitions, or everything."""
-        return self._state_of(group).committed(group, partitions)
+        """Return what a group has committed: of these partitions, or everything.
+
+        It may not be durable yet: see `settled`.
+        """
+        return self.state_of(group).committed(group, partitions)
+
+    def settled(self, group: str) -> Steps[None]:
+        """Wait until everything that the group has committed so far is durable."""
+        log = self._broker.partition(self.partition_of(group))
+        if log.needs_sync:
+            yield [log]
 
     def partition_of(self, group: str) -> TopicPartition:
         """Return the partition that keeps the group's offsets."""
         home = self._homes.get(group)
         if home is None:
+            if len(self._homes) >= HOMES_MAX:
+                self._homes.clear()
             number = coordinator_partition(group, len(self._states))
             home = self._homes[group] = TopicPartition(GROUP_OFFSETS_TOPIC, number)
         return home
@@ -87,21 +102,58 @@ class Groups:
         check_metadata(offsets)
 
     def commit(
-        self, group: str, offsets: Mapping[TopicPartition, CommittedOffset], now: Timestamp
+        self,
+        group: str,
+        offsets: Mapping[TopicPartition, CommittedOffset],
+        now: Timestamp,
+        expires_at: Timestamp | None = None,
     ) -> Steps[None]:
-        """Commit offsets outside any transaction. They count when they are durable."""
+        """Commit offsets outside any transaction; they are durable in the end.
+
+        Args:
+            group: whose.
+            offsets: how far it is.
+            now: the time.
+            expires_at: when they are to be forgotten, if not by the broker's rules.
+        """
         self.check(offsets)
+        if offsets:
+            yield [self.append_commit(group, offsets, now, expires_at)]
+
+    def append_commit(
+        self,
+        group: str,
+        offsets: Mapping[TopicPartition, CommittedOffset],
+        now: Timestamp,
+        expires_at: Timestamp | None = None,
+    ) -> PartitionLog:
+        """Commit offsets that have been checked; return the log to be synced."""
         records = [
-            encode_commit(OffsetKey(group, partition), committed, now)
+            encode_commit(OffsetKey(group, partition), committed, now, expires_at)
             for partition, committed in offsets.items()
         ]
-        if not records:
-            return
         log, base_offset = self._append(self.partition_of(group), records, now)
-        yield [log]
-        state = self._state_of(group)
+        state = self.state_of(group)
         for log_offset, (partition, committed) in enumerate(offsets.items(), base_offset):
-            state.apply(OffsetKey(group, partition), OffsetEntry(log_offset, committed))
+            entry = OffsetEntry(log_offset, committed, now, expires_at)
+            state.apply(OffsetKey(group, partition), entry)
+        return log
+
+    def remove(
+        self,
+        group: str,
+        partitions: Iterable[TopicPartition],
+        now: Timestamp,
+        and_then: Sequence[NewRecord] = (),
+    ) -> PartitionLog:
+        """Forget offsets, pending ones too; append further records behind; return the log."""
+        keys = [OffsetKey(group, partition) for partition in partitions]
+        state = self.state_of(group)
+        records = [*(encode_removal(key, now) for key in keys), *and_then]
+        log, _base_offset = self._append(self.partition_of(group), records, now)
+        for key in keys:
+            state.remove(key)
+        return log
 
     def commit_in(
         self,
@@ -116,9 +168,9 @@ class Groups:
             for partition, committed in offsets.items()
         ]
         log, base_offset = self._append(self.partition_of(group), records, now, transaction)
-        state = self._state_of(group)
+        state = self.state_of(group)
         for log_offset, (partition, committed) in enumerate(offsets.items(), base_offset):
-            entry = OffsetEntry(log_offset, committed)
+            entry = OffsetEntry(log_offset, committed, now)
             state.pend(transaction.producer_id, OffsetKey(group, partition), entry)
         return log
 
@@ -135,10 +187,10 @@ class Groups:
             if keys:
                 partition = TopicPartition(GROUP_OFFSETS_TOPIC, number)
                 records = [encode_removal(key, now) for key in keys]
-                log, base_offset = self._append(partition, records, now)
+                log, _base_offset = self._append(partition, records, now)
                 touched.append(log)
-                for log_offset, key in enumerate(keys, base_offset):
-                    state.apply(key, OffsetEntry(log_offset, None))
+                for key in keys:
+                    state.remove(key)
         if touched:
             yield touched
 
@@ -152,7 +204,8 @@ class Groups:
         log, _base_offset = self._append(self.partition_of(group), records, now)
         return log
 
-    def _state_of(self, group: str) -> GroupOffsets:
+    def state_of(self, group: str) -> GroupOffsets:
+        """Return the state of the partition that keeps the group."""
         return self._states[self.partition_of(group).partition]
 
     def _append(
@@ -200,7 +253,10 @@ def _replay(log: PartitionLog, state: GroupOffsets, replay_group: Callable[[Reco
             if key is None:
                 replay_group(record)
                 continue
-            entry = OffsetEntry(record.offset, decode_value(record.value))
+            if record.value is None:
+                state.remove(key)
+                continue
+            entry = decode_entry(record.value, record.offset)
             if header.is_transactional:
                 state.pend(header.producer_id, key, entry)
             else:
