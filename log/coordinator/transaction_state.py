@@ -37,6 +37,11 @@ class Status(enum.IntEnum):
     COMPLETE_ABORT = 5
     DEAD = 6
 
+    @property
+    def title(self) -> str:
+        """The name that Kafka's tools show, such as ``PrepareCommit``."""
+        return "".join(word.capitalize() for word in self.name.split("_"))
+
 
 MAY_FOLLOW: Final[Mapping[Status, frozenset[Status]]] = {
     Status.EMPTY: frozenset({Status.EMPTY, Status.ONGOING, Status.PREPARE_ABORT, Status.DEAD}),

@@ -21,6 +21,7 @@ from ...errors import (
     RecordTooLarge,
     SegmentTooSmall,
     TopicExists,
+    UnknownProducer,
     UnknownTopic,
 )
 from ...wire.error_codes import ErrorCode
@@ -39,6 +40,7 @@ _CODES: Final[Mapping[type[LogError], ErrorCode]] = {
     RecordTooLarge: ErrorCode.MESSAGE_TOO_LARGE,
     SegmentTooSmall: ErrorCode.RECORD_LIST_TOO_LARGE,
     TopicExists: ErrorCode.TOPIC_ALREADY_EXISTS,
+    UnknownProducer: ErrorCode.INVALID_PRODUCER_ID_MAPPING,
     UnknownTopic: ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
 }
 

@@ -3,7 +3,12 @@
 from collections.abc import Mapping
 from typing import Final
 
+from ...wire.messages.add_offsets_to_txn import ADD_OFFSETS_TO_TXN
+from ...wire.messages.add_partitions_to_txn import ADD_PARTITIONS_TO_TXN
 from ...wire.messages.api_versions import API_VERSIONS
+from ...wire.messages.describe_producers import DESCRIBE_PRODUCERS
+from ...wire.messages.describe_transactions import DESCRIBE_TRANSACTIONS
+from ...wire.messages.end_txn import END_TXN
 from ...wire.messages.fetch import FETCH
 from ...wire.messages.find_coordinator import FIND_COORDINATOR
 from ...wire.messages.heartbeat import HEARTBEAT
@@ -15,7 +20,12 @@ from ...wire.messages.metadata import METADATA
 from ...wire.messages.produce import PRODUCE
 from ...wire.messages.sync_group import SYNC_GROUP
 from ..served import Served
+from .add_offsets_to_txn import add_offsets_to_txn
+from .add_partitions_to_txn import add_partitions_to_txn
 from .api_versions import api_versions
+from .describe_producers import describe_producers
+from .describe_transactions import describe_transactions
+from .end_txn import end_txn
 from .fetch import fetch
 from .find_coordinator import find_coordinator
 from .heartbeat import heartbeat
@@ -41,5 +51,10 @@ SERVED: Final[Mapping[int, Served]] = {
         Served(SYNC_GROUP, 0, 5, sync_group),
         Served(API_VERSIONS, 0, 4, api_versions),
         Served(INIT_PRODUCER_ID, 0, 5, init_producer_id),
+        Served(ADD_PARTITIONS_TO_TXN, 0, 3, add_partitions_to_txn),
+        Served(ADD_OFFSETS_TO_TXN, 0, 4, add_offsets_to_txn),
+        Served(END_TXN, 0, 4, end_txn),
+        Served(DESCRIBE_PRODUCERS, 0, 0, describe_producers),
+        Served(DESCRIBE_TRANSACTIONS, 0, 0, describe_transactions),
     )
 }
