@@ -10,12 +10,14 @@ transports call back into the protocol without a task per connection.
 """
 
 import asyncio
-import os
 import ssl
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Final
+
+import anyio
 
 from .broker.handlers.table import SERVED
 from .broker.identity import cluster_id_of
@@ -23,13 +25,19 @@ from .broker.node import Endpoint, Node
 from .broker.settings import BrokerSettings
 from .embedded import EmbeddedLog
 from .errors import DiskFailed
+from .shell.alarm import Alarm
 from .shell.clock import SystemClock
 from .shell.connection import Connection
 from .shell.connections import Connections
 from .shell.driver import Driver
 from .shell.flusher import Durability
-from .shell.listeners import BACKLOG, Listener, bind, parse_advertised, show
+from .shell.listeners import BACKLOG, Listener, bind, parse_advertised, unbind
 from .storage.disk import Disk
+
+DRAIN_S_MAX: Final = 10.0
+"""How long a server that stops waits for what it has begun to answer."""
+
+HANDSHAKE_S_MAX: Final = 10.0
 
 
 class Server:
@@ -48,7 +56,7 @@ class Server:
         self._connections = Connections(self._driver, node.settings)
         self._servers: list[asyncio.Server] = []
         self._failed = asyncio.get_running_loop().create_future()
-        self._driver.turn_soon()
+        self._alarm = Alarm(self._driver)
 
     async def listen(self, listener: Listener, tls: ssl.SSLContext | None) -> None:
         """Accept connections at an address.
@@ -62,9 +70,10 @@ class Server:
             endpoint = self._endpoint_of(listener, name)
             self._servers.append(
                 await loop.create_server(
-                    lambda endpoint=endpoint: Connection(self._connections, endpoint),  # type: ignore[misc]
+                    lambda endpoint=endpoint: Connection(self._connections, endpoint),
                     sock=bound,
                     ssl=tls,
+                    ssl_handshake_timeout=HANDSHAKE_S_MAX if tls else None,
                     backlog=BACKLOG,
                 )
             )
@@ -83,8 +92,12 @@ class Server:
         for server in self._servers:
             server.close()
         for address in self.addresses:
-            if isinstance(address, str):
-                Path(address).unlink(missing_ok=True)
+            unbind(address)
+        self._connections.end()
+        await self._connections.closed_by(asyncio.get_running_loop().time() + DRAIN_S_MAX)
+        self._connections.abort()
+        await asyncio.sleep(0)  # for transports to tell their protocols
+        self._alarm.close()
         self._driver.close()
 
     def _endpoint_of(self, listener: Listener, name: str | tuple[object, ...]) -> Endpoint | None:
@@ -142,4 +155,5 @@ async def serve(
                 await server.listen(listener, tls)
             yield server
         finally:
-            await server.stop()
+            with anyio.CancelScope(shield=True):
+                await server.stop()

@@ -56,6 +56,15 @@ class FrameReceiver:
         """How much memory is held for what has not become a frame yet."""
         return len(self._view) - self._position + len(self._frame or b"")
 
+    @property
+    def next_api_key(self) -> int | None:
+        """The API key of what `next_frame` would return, where that much has arrived."""
+        if self._frame is not None:
+            return int.from_bytes(self._frame[:2], signed=True)
+        if len(self._view) < self._position + _LENGTH_AND_KEY.size:
+            return None
+        return int(_LENGTH_AND_KEY.unpack_from(self._view, self._position)[1])
+
     def buffer(self) -> memoryview:
         """Return where the next bytes belong."""
         if self._frame is None:

@@ -1,19 +1,19 @@
 """Where a server listens: what a user writes, and the sockets that come of it.
 
-    127.0.0.1:9092      one address
-    :9092               all addresses, IPv4 and IPv6
-    [::1]:9092          IPv6
-    localhost:0         whatever the name stands for, at a port that the system chooses
-    unix:/run/mill      a socket of this machine
+127.0.0.1:9092      one address
+:9092               all addresses, IPv4 and IPv6
+[::1]:9092          IPv6
+localhost:0         whatever the name stands for, at a port that the system chooses
+unix:/run/mill      a socket of this machine
 """
 
 import contextlib
-import os
 import re
 import socket
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from ..broker.node import Endpoint
@@ -80,8 +80,13 @@ def bind(text: str) -> list[socket.socket]:
             return [_bind_unix(address)]
         return list(_bind_all(address))
     except OSError as error:
-        reason = os.strerror(error.errno) if (error.errno or 0) > 0 else str(error)
-        raise ConfigError(f"can't listen at {text!r}: {reason}") from None
+        raise ConfigError(f"can't listen at {text!r}: {error.strerror or error}") from None
+
+
+def unbind(address: Endpoint | str) -> None:
+    """Remove what is left of an address where nobody listens any more."""
+    if isinstance(address, str):
+        Path(address).unlink(missing_ok=True)
 
 
 def _bind_all(address: Endpoint) -> Iterator[socket.socket]:
@@ -105,8 +110,8 @@ def _bind_all(address: Endpoint) -> Iterator[socket.socket]:
 
 def _bind_unix(path: str) -> socket.socket:
     with contextlib.suppress(FileNotFoundError):
-        if stat.S_ISSOCK(os.stat(path).st_mode) and not _answers(path):
-            os.unlink(path)  # left behind by one that was killed
+        if stat.S_ISSOCK(Path(path).stat().st_mode) and not _answers(path):
+            Path(path).unlink()  # left behind by one that was killed
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         listening.bind(path)

@@ -1,6 +1,6 @@
 """Wakes readers when there may be something for them, and only those concerned."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -53,3 +53,51 @@ class Wakeups:
     def wake_all(self) -> None:
         """Something has changed that concerns everybody."""
         self.wake(list(self._waiting))
+
+
+class Timer(Protocol):
+    """Something that was to be called later."""
+
+    def cancel(self) -> None: ...
+
+
+class Watch:
+    """Waits for a change in some partitions, but not for ever; then calls back, once."""
+
+    __slots__ = ("_call", "_partitions", "_timer", "_wakeups")
+
+    def __init__(
+        self,
+        wakeups: Wakeups,
+        partitions: Collection[TopicPartition],
+        call: Callable[[bool], None],
+        begin_timer: Callable[[Callable[[], None]], Timer],
+    ) -> None:
+        """Begin to watch.
+
+        Args:
+            wakeups: tells of changes.
+            partitions: where something may change.
+            call: is told whether something has changed. It must not act on that at once.
+            begin_timer: has what it is given called when time is up.
+        """
+        self._wakeups = wakeups
+        self._partitions = partitions
+        self._call = call
+        self._timer = begin_timer(self.end)
+        wakeups.watch(partitions, self)
+
+    def set(self) -> None:
+        """There is a change."""
+        self.stop()
+        self._call(True)
+
+    def end(self) -> None:
+        """There was none."""
+        self.stop()
+        self._call(False)
+
+    def stop(self) -> None:
+        """Watch no longer."""
+        self._timer.cancel()
+        self._wakeups.forget(self._partitions, self)

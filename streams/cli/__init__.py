@@ -18,7 +18,11 @@ DATA_VARIABLE: Final = "MILLPOND_DATA"
 
 REPEATABLE: Final = frozenset({"--listen", "--advertise", "--set"})
 BROKER_OPTIONS: Final = REPEATABLE | {
-    "--data", "--node-id", "--durability", "--tls-cert", "--tls-key"
+    "--data",
+    "--node-id",
+    "--durability",
+    "--tls-cert",
+    "--tls-key",
 }
 """What `millpond broker` may be told; `program.py` describes them."""
 

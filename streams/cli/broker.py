@@ -1,7 +1,7 @@
 """`millpond broker`: serve a data directory over the Kafka protocol, until a signal.
 
-    first signal    accept nothing more, answer what is in flight, close the log
-    second signal   leave the process. What was acknowledged is on disk.
+first signal    accept nothing more, answer what is in flight, close the log
+second signal   leave the process. What was acknowledged is on disk.
 """
 
 import asyncio
@@ -55,15 +55,15 @@ def chosen_of(options: Mapping[str, Sequence[str]]) -> Chosen:
 def run_broker(chosen: Chosen) -> int:
     """Run a broker until it is stopped, and return the exit code."""
     with reported() as outcome:
-        outcome.code = perform(_work, chosen)
+        outcome.code = perform(_work, Path(chosen.data).absolute(), chosen)
     return outcome.code
 
 
-async def _work(chosen: Chosen) -> None:
+async def _work(data: Path, chosen: Chosen) -> None:
     stopped = asyncio.Event()
     _stop_on_signals(stopped)
     async with serve(
-        log_directory(Path(chosen.data)),
+        log_directory(data),
         listeners=_listeners(chosen),
         settings=_settings(chosen),
         durability=cast("Durability", chosen.durability),  # which is checked there
@@ -71,8 +71,10 @@ async def _work(chosen: Chosen) -> None:
     ) as server:
         addresses = ", ".join(show(address) for address in server.addresses)
         node_id = server.node.settings.node_id
-        directory = Path(chosen.data).absolute()
-        print(f"millpond broker {node_id} is ready: {addresses}, directory {directory}", flush=True)
+        print(
+            f"millpond broker {node_id} is ready: {addresses}, directory {data}",
+            flush=True,
+        )
         await _first(stopped.wait(), server.until_failed())
 
 
