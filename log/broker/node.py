@@ -12,6 +12,7 @@ from .members import GroupCoordinator
 from .metrics import Metrics
 from .served import Served
 from .settings import BrokerSettings
+from .transaction_upkeep import TransactionUpkeep
 from .transactions import Transactions
 from .waits import Handling
 
@@ -73,8 +74,9 @@ class Node:
     metrics: Metrics = field(default_factory=Metrics)
 
     def __post_init__(self) -> None:
+        self.broker.set_static_defaults(self.settings.topic_defaults)
         self.groups.resume(self.instant())
-        self.timed.append(self.groups)
+        self.timed += [self.groups, TransactionUpkeep()]
 
     def now(self) -> Timestamp:
         """Return the wall clock."""

@@ -1,10 +1,11 @@
 """What is known of all transactional ids, and where it is written: the partitions of `__transaction_state`."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from ..coordinator.encoding import coordinator_partition
 from ..coordinator.transaction_records import decode_transaction, encode_transaction
-from ..coordinator.transaction_state import Transaction
+from ..coordinator.transaction_state import Status, Transaction
 from ..coordinator.transactions import TransactionCoordinator
 from ..model import Offset, Timestamp, TopicPartition
 from ..records import decode_batch, encode_batch
@@ -12,6 +13,9 @@ from ..storage.partition_log import PartitionLog
 from .core import Broker
 from .metadata import TRANSACTIONS_TOPIC
 from .replay import batches_of
+
+HOMES_MAX: Final = 10_000
+"""So many ids' partitions are remembered: working one out takes microseconds."""
 
 
 class TransactionLog:
@@ -52,7 +56,10 @@ class TransactionLog:
         batch = encode_batch([encode_transaction(transaction)])
         partition = self._partition_of(transaction.transactional_id)
         done = self._broker.append(partition, batch, now, trusted=True)
-        self._ends[transaction.transactional_id] = done.next_offset
+        if transaction.status is Status.DEAD:
+            self._ends.pop(transaction.transactional_id, None)
+        else:
+            self._ends[transaction.transactional_id] = done.next_offset
 
     def unsynced(self, transactional_id: str) -> list[PartitionLog]:
         """Return the log that has to be synced before the id's last state is durable, if any."""
@@ -62,6 +69,8 @@ class TransactionLog:
     def _partition_of(self, transactional_id: str) -> TopicPartition:
         home = self._homes.get(transactional_id)
         if home is None:
+            if len(self._homes) >= HOMES_MAX:
+                self._homes.clear()
             number = coordinator_partition(transactional_id, len(self.coordinators))
             home = self._homes[transactional_id] = TopicPartition(TRANSACTIONS_TOPIC, number)
         return home

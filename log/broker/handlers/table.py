@@ -19,6 +19,7 @@ from ...wire.messages.list_offsets import LIST_OFFSETS
 from ...wire.messages.metadata import METADATA
 from ...wire.messages.produce import PRODUCE
 from ...wire.messages.sync_group import SYNC_GROUP
+from ...wire.messages.txn_offset_commit import TXN_OFFSET_COMMIT
 from ..served import Served
 from .add_offsets_to_txn import add_offsets_to_txn
 from .add_partitions_to_txn import add_partitions_to_txn
@@ -36,6 +37,7 @@ from .list_offsets import list_offsets
 from .metadata import metadata
 from .produce import produce
 from .sync_group import sync_group
+from .txn_offset_commit import txn_offset_commit
 
 SERVED: Final[Mapping[int, Served]] = {
     one.api.key: one
@@ -56,5 +58,6 @@ SERVED: Final[Mapping[int, Served]] = {
         Served(END_TXN, 0, 4, end_txn),
         Served(DESCRIBE_PRODUCERS, 0, 0, describe_producers),
         Served(DESCRIBE_TRANSACTIONS, 0, 0, describe_transactions),
+        Served(TXN_OFFSET_COMMIT, 0, 4, txn_offset_commit),
     )
 }
