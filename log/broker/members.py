@@ -13,14 +13,16 @@ heartbeats of members, which merely put deadlines off, cost nothing here.
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 from uuid import UUID
 
 from ..coordinator.classic_group import ClassicGroup
-from ..coordinator.group import Changes, Group, Instant
+from ..coordinator.consumer_group import ConsumerGroup, ConsumerGroupLimits
+from ..coordinator.group import Changes, CommitAs, Group, Instant
 from ..coordinator.group_table import GroupTable
 from ..model import NewRecord, Timestamp
 from ..storage.partition_log import PartitionLog
+from ..wire.error_codes import ErrorCode
 from .groups import Groups
 from .steps import Steps
 from .waits import Handling
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     from .node import Node
 
 T = TypeVar("T")
+
+GROUP_NOT_FOUND_SINCE: Final = 9
+"""The first version of OffsetCommit whose clients understand GROUP_ID_NOT_FOUND (KIP-848)."""
 
 
 class GroupCoordinator:
@@ -44,6 +49,7 @@ class GroupCoordinator:
         self._offsets = offsets
         self._groups = groups
         self._new_id = new_id
+        self.consumer_group_limits = ConsumerGroupLimits()
         self._due: list[tuple[int, str]] = []
         self._due_of: dict[str, int] = {}
 
@@ -65,10 +71,36 @@ class GroupCoordinator:
         self._groups.pop(group.group_id, None)
         return self.append(group.group_id, group.tombstones(now), now)
 
+    def delete(self, group: Group, now: Timestamp) -> PartitionLog:
+        """Forget an empty group and its offsets; return the log that has to be synced."""
+        assert group.is_empty, group
+        self._groups.pop(group.group_id, None)
+        keys = self._offsets.state_of(group.group_id).keys(group.group_id)
+        partitions = [key.partition for key in keys]
+        tombstones = group.tombstones(now)
+        return self._offsets.remove(group.group_id, partitions, now, and_then=tombstones)
+
+    def names(self) -> list[str]:
+        """Return the ids of all groups, sorted."""
+        return sorted({*self._groups, *self._offsets.groups()})
+
     def __iter__(self) -> Iterator[Group]:
-        """Go through all groups, in the order of their names."""
-        names = {*self._groups, *self._offsets.groups()}
-        return (group for name in sorted(names) if (group := self.get(name)) is not None)
+        """Go through all groups, in the order of their ids."""
+        return (group for name in self.names() if (group := self.get(name)) is not None)
+
+    def check_commit(self, group_id: str, who: CommitAs, version: int) -> ErrorCode:
+        """Say whether one may commit offsets of a group, with a version of OffsetCommit.
+
+        Who is no member may commit for a group that does not exist: it exists from then on.
+        """
+        group = self.get(group_id)
+        if group is not None:
+            return group.check_commit(who, version)
+        if who.generation < 0:
+            return ErrorCode.NONE
+        if version >= GROUP_NOT_FOUND_SINCE and not who.transactional:
+            return ErrorCode.GROUP_ID_NOT_FOUND
+        return ErrorCode.ILLEGAL_GENERATION
 
     def new_member_id(self, prefix: str) -> str:
         """Make the id of a new member of a classic group."""
@@ -93,9 +125,12 @@ class GroupCoordinator:
 
     # -- time ----------------------------------------------------------------------------------
 
-    def resume(self, now: Instant) -> None:
+    def resume(self, now: Instant, limits: ConsumerGroupLimits) -> None:
         """Go on after a restart."""
+        self.consumer_group_limits = limits
         for group in self._groups.values():
+            if isinstance(group, ConsumerGroup):
+                group.limits = limits
             group.resume(now)
             self._watch(group)
 

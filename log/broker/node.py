@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ..coordinator.consumer_group import ConsumerGroupLimits
 from ..coordinator.group import Instant
 from ..model import Timestamp
 from .core import Broker
 from .groups import Groups
 from .members import GroupCoordinator
 from .metrics import Metrics
+from .offset_expiry import OffsetExpiry
 from .served import Served
 from .settings import BrokerSettings
 from .transaction_upkeep import TransactionUpkeep
@@ -75,8 +77,15 @@ class Node:
 
     def __post_init__(self) -> None:
         self.broker.set_static_defaults(self.settings.topic_defaults)
-        self.groups.resume(self.instant())
-        self.timed += [self.groups, TransactionUpkeep()]
+        limits = ConsumerGroupLimits(
+            session_timeout_ms=self.settings.group_consumer_session_timeout_ms,
+            heartbeat_interval_ms=self.settings.group_consumer_heartbeat_interval_ms,
+            members_max=self.settings.group_consumer_max_size,
+        )
+        self.groups.resume(self.instant(), limits)
+        check_ms = self.settings.offsets_retention_check_interval_ms
+        expiry = OffsetExpiry(self.groups, self.clock.elapsed_ms() + check_ms)
+        self.timed += [self.groups, expiry, TransactionUpkeep()]
 
     def now(self) -> Timestamp:
         """Return the wall clock."""

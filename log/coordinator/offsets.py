@@ -19,6 +19,9 @@ from ..model import CommittedOffset, Offset, Timestamp, TopicPartition
 METADATA_BYTES_MAX: Final = 4096
 """Kafka's `offset.metadata.max.bytes`."""
 
+STRING_BYTES_MAX: Final = 2**15 - 1
+"""Records of committed offsets have no room for more, whatever the setting."""
+
 
 class OffsetKey(NamedTuple):
     """What an offset is kept under."""
@@ -136,6 +139,7 @@ class GroupOffsets:
 
 def is_too_large(metadata: str, bytes_max: int = METADATA_BYTES_MAX) -> bool:
     """Say whether metadata takes more than is kept; short text needs no encoding to tell."""
+    bytes_max = min(bytes_max, STRING_BYTES_MAX)
     return len(metadata) * 4 > bytes_max and len(metadata.encode()) > bytes_max
 
 
