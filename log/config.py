@@ -48,7 +48,8 @@ def check_topic_name(name: str) -> None:
 class TopicConfig:
     """A topic's settings, checked. Make one with `parse`; the fields are named as Kafka's keys.
 
-    None means no limit. `given` is what was set explicitly, in Kafka's words.
+    None means no limit. `given` is what was set explicitly, in Kafka's words, and `defaults` what the
+    broker gives to all topics.
     """
 
     cleanup_delete: bool = True
@@ -69,10 +70,13 @@ class TopicConfig:
     segment_bytes: int = 1_073_741_824
     segment_ms: int = 604_800_000
     given: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def parse(cls, mapping: Mapping[str, str], *, topic: str) -> "TopicConfig":
-        """Read settings that use Kafka's names and units.
+    def parse(
+        cls, mapping: Mapping[str, str], *, topic: str, defaults: Mapping[str, str] | None = None
+    ) -> "TopicConfig":
+        """Read settings that use Kafka's names and units; `defaults` come before Kafka's.
 
         Raises:
             ConfigError: for an unknown name or an unusable value; the message shows what works.
@@ -80,9 +84,10 @@ class TopicConfig:
         for key in mapping:
             if key not in TOPIC_SETTINGS and key not in KEPT_WITHOUT_EFFECT:
                 raise ConfigError(f"topic {topic!r}: {_unknown(key)}")
+        defaults = defaults or {}
         values: dict[str, Any] = {}
         for key, setting in TOPIC_SETTINGS.items():
-            text = str(mapping.get(key, setting.default))
+            text = str(mapping.get(key, defaults.get(key, setting.default)))
             try:
                 values[key] = setting.parse(text)
             except ValueError as error:
@@ -94,6 +99,7 @@ class TopicConfig:
             cleanup_delete="delete" in policies,
             cleanup_compact="compact" in policies,
             given={key: str(value) for key, value in mapping.items()},
+            defaults=defaults,
             **{
                 key.removeprefix("message.").replace(".", "_"): value
                 for key, value in values.items()
@@ -103,8 +109,13 @@ class TopicConfig:
     def to_mapping(self) -> dict[str, str]:
         """Return all settings that have an effect, in Kafka's names, with defaults filled in."""
         return {
-            key: self.given.get(key, setting.default) for key, setting in TOPIC_SETTINGS.items()
+            key: self.given.get(key, self.defaults.get(key, setting.default))
+            for key, setting in TOPIC_SETTINGS.items()
         }
+
+    def with_defaults(self, defaults: Mapping[str, str], *, topic: str) -> "TopicConfig":
+        """Return the same settings over other defaults."""
+        return TopicConfig.parse(self.given, topic=topic, defaults=defaults)
 
 
 def _unknown(key: str) -> str:

@@ -28,6 +28,10 @@ class TopicExists(LogError):
     """A topic of that name exists already."""
 
 
+class DirectoryTaken(LogError):
+    """Where a partition is to be made there are records already, of which the log knows nothing."""
+
+
 class OffsetOutOfRange(LogError):
     """The offset asked for lies outside what the partition holds.
 

@@ -227,3 +227,41 @@ KEPT_WITHOUT_EFFECT: Final = frozenset(
     }
 )
 """Kafka's settings that say how Kafka does things, not what the topic promises: kept, not used."""
+
+_COARSE: Final[Mapping[str, tuple[str, int]]] = {
+    "log.retention.minutes": ("retention.ms", 60_000),
+    "log.retention.hours": ("retention.ms", 3_600_000),
+    "log.roll.hours": ("segment.ms", 3_600_000),
+}
+"""Older names of brokers' defaults, in coarser units; those in front count."""
+
+BROKER_NAMES: Final = frozenset(
+    {setting.broker_name for setting in TOPIC_SETTINGS.values()} | _COARSE.keys()
+)
+"""What brokers call the defaults that they give to topics."""
+
+
+def topic_defaults(given: Mapping[str, str]) -> dict[str, str]:
+    """Return topic settings for what a broker's settings say of all topics.
+
+    Raises:
+        ValueError: naming the setting, its value, and what would work.
+    """
+    defaults = {
+        key: given[setting.broker_name]
+        for key, setting in TOPIC_SETTINGS.items()
+        if setting.broker_name in given
+    }
+    for name, (key, unit_ms) in _COARSE.items():
+        if name in given and key not in defaults:
+            text = given[name].strip()
+            if not _NUMBER.fullmatch(text):
+                raise ValueError(f"{name}={text!r} won't do: use a whole number")
+            defaults[key] = text if text == "-1" else str(int(text) * unit_ms)
+    for key, text in defaults.items():
+        setting = TOPIC_SETTINGS[key]
+        try:
+            setting.parse(text)
+        except ValueError as error:
+            raise ValueError(f"{setting.broker_name}={text!r} won't do: use {error}") from None
+    return defaults

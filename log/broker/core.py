@@ -17,8 +17,9 @@ from ..config import TopicConfig
 from ..errors import ConfigError, CorruptRecord, TopicExists, UnknownTopic
 from ..model import NewRecord, Offset, Timestamp, TopicPartition, TopicSpec
 from ..records import decode_batch, encode_batch
-from ..storage.disk import Disk
+from ..storage.disk import Disk, Space
 from ..storage.partition_log import LogAppend, PartitionLog
+from ..topic_settings import topic_defaults
 from . import checkpoints, metadata
 from .directories import check_vacant, discard, is_of_metadata, make_partitions, sweep
 from .growth import Growth, new_topics
@@ -134,7 +135,7 @@ class Broker:
             TopicExists: there is one.
             ConfigError: an invalid name, count or setting.
         """
-        topic = metadata.checked_topic(spec, self._new_topic_id())
+        topic = metadata.checked_topic(spec, self._new_topic_id(), self.metadata)
         if topic.name in self.metadata.topics:
             raise TopicExists(f"topic {topic.name!r} exists already")
         return topic
@@ -144,7 +145,7 @@ class Broker:
 
         Raises:
             TopicExists, ConfigError: see `new_topic`; or one is named twice.
-            LogError: there are directories of that name, with records in them.
+            DirectoryTaken: there are directories of that name, with records in them.
         """
         topics: dict[str, Topic] = {}
         for spec in specs:
@@ -160,7 +161,7 @@ class Broker:
         """Record what is to exist, all or none; durable on return. Follow with `grow`.
 
         Raises:
-            LogError: there are directories of that name, with records in them.
+            DirectoryTaken: there are directories of that name, with records in them.
         """
         if not growth.records:
             return
@@ -187,16 +188,34 @@ class Broker:
         Raises:
             UnknownTopic, ConfigError: of one of them.
         """
-        parsed = {name: TopicConfig.parse(given, topic=name) for name, given in configs.items()}
-        records = [
-            metadata.topic_config_record(self.topic(name), config)
-            for name, config in parsed.items()
-        ]
+        records = []
+        for name, given in configs.items():
+            topic = self.topic(name)
+            config = self.metadata.topic_config(name, given, internal=topic.internal)
+            records.append(metadata.topic_config_record(topic, config))
         if records:
             self._record(now, *records)
-        for name in configs:
-            for log in self._logs_of(self.topic(name)):
-                log.config = parsed[name]
+            self._use_configs()
+
+    def alter_defaults(self, defaults: Mapping[str, str], now: Timestamp) -> None:
+        """Give all topics these defaults, by the broker's names; durable, and in effect, on return.
+
+        Raises:
+            ValueError: of one of them; nothing has changed.
+        """
+        topic_defaults(defaults)
+        self._record(now, metadata.topic_defaults_record(defaults))
+        self._use_configs()
+
+    def set_static_defaults(self, defaults: Mapping[str, str]) -> None:
+        """Let topics have the defaults that the broker was started with, by the topics' names."""
+        self.metadata.set_static_defaults(defaults)
+        self._use_configs()
+
+    def _use_configs(self) -> None:
+        for topic in self.metadata.topics.values():
+            for log in self._logs_of(topic):
+                log.config = topic.config
 
     def remove_topics(self, names: Iterable[str], now: Timestamp) -> list[PartitionLog]:
         """Let topics exist no longer; durable on return.
@@ -257,6 +276,10 @@ class Broker:
     def recovery_points(self) -> dict[TopicPartition, Offset]:
         """Return up to where each partition is on disk."""
         return {partition: log.flushed_offset for partition, log in self.partitions.items()}
+
+    def space(self) -> Space:
+        """Say where everything is, and how much room there is."""
+        return self._disk.space()
 
     def close(self, now: Timestamp) -> None:
         """Flush and close everything: a clean stop."""

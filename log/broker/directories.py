@@ -7,7 +7,7 @@ must be atomic: it only has to be durable before the first record is taken.
 
 from collections.abc import Iterable
 
-from ..errors import LogError
+from ..errors import DirectoryTaken
 from ..model import Timestamp, TopicPartition
 from ..storage.checkpoints import METADATA_FILE
 from ..storage.disk import Disk
@@ -50,12 +50,12 @@ def check_vacant(disk: Disk, topic: Topic, number: int) -> None:
     names that were not synced, nobody knows: so its `partition.metadata` may be missing or empty.
 
     Raises:
-        LogError: the directory holds segments.
+        DirectoryTaken: the directory holds segments.
     """
     directory = f"{topic.name}-{number}"
     for name in disk.list(directory):
         if name.endswith(LOG) and disk.open(f"{directory}/{name}", create=False).size:
-            raise LogError(
+            raise DirectoryTaken(
                 f"{directory} holds segments, but no partition.metadata of this topic: "
                 "restore that file, or move the directory away to begin with an empty partition"
             )

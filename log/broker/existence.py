@@ -23,7 +23,7 @@ def let_grow(broker: Broker, growth: Growth, now: Timestamp) -> Handling[None]:
     """Create topics or add partitions; durable at the end, and seen from then on.
 
     Raises:
-        LogError: there are directories of that name, with records in them; nothing has changed.
+        DirectoryTaken: there are directories of that name, with records in them; nothing has changed.
     """
     broker.begin_growth(growth, now)
     grown = broker.grow(growth, PARTITIONS_AT_ONCE, now)
@@ -41,6 +41,8 @@ def remove_topics(
     Raises:
         UnknownTopic, ConfigError: of one of them; nothing was removed.
     """
+    if not names:
+        return
     gone = broker.remove_topics(names, now)
     yield from groups.forget_topics(names, now)
     yield Quiet(partial(broker.discard, gone))

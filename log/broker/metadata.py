@@ -15,6 +15,7 @@ import orjson
 from ..config import TopicConfig, check_topic_name
 from ..errors import ConfigError, LogError
 from ..model import TopicPartition, TopicSpec
+from ..topic_settings import topic_defaults
 
 METADATA_PARTITION: Final = TopicPartition("__cluster_metadata", 0)
 METADATA_TOPIC_ID: Final = UUID(int=1)
@@ -64,9 +65,15 @@ class Metadata:
     `durable_reads` is how the present leader epoch was begun: whether its readers saw nothing but
     what was durable. `revision` rises whenever topics change, so that whoever derives something from
     them can see that it is out of date.
+
+    What topics don't set has a default: as changed while the broker runs (`dynamic_defaults`, by the
+    broker's names), else as it was started with (`static_defaults`, by the topics' names), else Kafka's.
+    Internal topics have Kafka's, for what the coordinators write must fit.
     """
 
     def __init__(self) -> None:
+        self.static_defaults: Mapping[str, str] = {}
+        self.dynamic_defaults: Mapping[str, str] = {}
         self.topics: dict[str, Topic] = {}
         self.topics_by_id: dict[UUID, Topic] = {}
         self.revision = 0
@@ -84,20 +91,16 @@ class Metadata:
         record: dict[str, Any] = orjson.loads(value)
         match record["type"], record["version"]:
             case "topic", 0:
-                name = record["name"]
-                self._put(
-                    Topic(
-                        name,
-                        UUID(record["id"]),
-                        record["partitions"],
-                        TopicConfig.parse(record["config"], topic=name),
-                        record["internal"],
-                    )
-                )
+                name, internal = record["name"], record["internal"]
+                config = self.topic_config(name, record["config"], internal=internal)
+                self._put(Topic(name, UUID(record["id"]), record["partitions"], config, internal))
             case "topic-config", 0:
                 topic = self.topics_by_id[UUID(record["id"])]
-                config = TopicConfig.parse(record["config"], topic=topic.name)
+                config = self.topic_config(topic.name, record["config"], internal=topic.internal)
                 self._put(replace(topic, config=config))
+            case "topic-defaults", 0:
+                self.dynamic_defaults = record["config"]
+                self._renew_configs()
             case "topic-partitions", 0:
                 topic = self.topics_by_id[UUID(record["id"])]
                 self._put(replace(topic, partitions=record["partitions"]))
@@ -116,6 +119,23 @@ class Metadata:
                     f"the metadata log has a record {kind!r} of version {version}, which this "
                     "Millpond does not know: open the directory with the version that wrote it"
                 )
+
+    def set_static_defaults(self, defaults: Mapping[str, str]) -> None:
+        """Let topics have the defaults that the broker was started with."""
+        self.static_defaults = defaults
+        self._renew_configs()
+
+    def topic_config(
+        self, name: str, given: Mapping[str, str], *, internal: bool = False
+    ) -> TopicConfig:
+        """Return what these settings come to, with the defaults. Raises ConfigError."""
+        defaults = {**self.static_defaults, **topic_defaults(self.dynamic_defaults)}
+        return TopicConfig.parse(given, topic=name, defaults={} if internal else defaults)
+
+    def _renew_configs(self) -> None:
+        for topic in list(self.topics.values()):
+            config = self.topic_config(topic.name, topic.config.given, internal=topic.internal)
+            self._put(replace(topic, config=config))
 
     def _put(self, topic: Topic) -> None:
         self.topics[topic.name] = topic
@@ -149,6 +169,11 @@ def topic_partitions_record(topic: Topic, partitions: int) -> bytes:
     )
 
 
+def topic_defaults_record(defaults: Mapping[str, str]) -> bytes:
+    """Say that topics have these defaults from now on, by the broker's names, and no others."""
+    return _record("topic-defaults", config=dict(defaults))
+
+
 def removed_topic_record(topic: Topic) -> bytes:
     """Say that a topic exists no longer."""
     return _record("removed-topic", name=topic.name, id=str(topic.topic_id))
@@ -164,7 +189,7 @@ def producer_ids_record(end: int) -> bytes:
     return _record("producer-ids", end=end)
 
 
-def checked_topic(spec: TopicSpec, topic_id: UUID) -> Topic:
+def checked_topic(spec: TopicSpec, topic_id: UUID, known: Metadata) -> Topic:
     """Make a topic of what someone asks for.
 
     Raises:
@@ -177,7 +202,7 @@ def checked_topic(spec: TopicSpec, topic_id: UUID) -> Topic:
             f"topic {spec.name!r}: replication {spec.replication} won't do: use 1 or more "
             "(one process keeps one copy; a cluster keeps as many as asked)"
         )
-    config = TopicConfig.parse(spec.config, topic=spec.name)
+    config = known.topic_config(spec.name, spec.config)
     return Topic(spec.name, topic_id, spec.partitions, config)
 
 

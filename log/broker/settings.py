@@ -7,10 +7,11 @@ Where a default differs from Kafka's, the setting says why.
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Final, get_type_hints
 
 from ..errors import ConfigError
+from ..topic_settings import BROKER_NAMES, topic_defaults
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,10 @@ class BrokerSettings:
     auto_create_topics_enable: bool = True
     num_partitions: int = 1
     default_replication_factor: int = 1
-    message_max_bytes: int = 1_048_588
+
+    topic_defaults: Mapping[str, str] = field(default_factory=dict)
+    """Of topics that don't say otherwise, such as `log.retention.hours` and `message.max.bytes`. Kept by
+    the topics' own names."""
 
     fetch_max_bytes: int = 55 * 1024 * 1024
     """The most that one Fetch is answered with, whatever the client asks for."""
@@ -69,22 +73,30 @@ class BrokerSettings:
             ConfigError: for an unknown name or an unusable value; the message shows what works.
         """
         types = get_type_hints(cls)
-        known = {field.name.replace("_", "."): field.name for field in fields(cls)}
+        known = {name.replace("_", "."): name for name in _own_names()}
         values: dict[str, Any] = {}
         for key, text in mapping.items():
-            if key not in known:
-                close = difflib.get_close_matches(key, known, n=3) or sorted(known)
+            if key in known:
+                values[known[key]] = _parsed(key, str(text), types[known[key]])
+            elif key not in BROKER_NAMES:
+                names = known.keys() | BROKER_NAMES
+                close = difflib.get_close_matches(key, names, n=3) or sorted(names)
                 raise ConfigError(
                     f"there is no broker setting {key!r}; there are {', '.join(close)}"
                 )
-            values[known[key]] = _parsed(key, str(text), types[known[key]])
-        return cls(**values)
+        try:
+            defaults = topic_defaults({key: str(text) for key, text in mapping.items()})
+        except ValueError as error:
+            raise ConfigError(f"broker setting {error}") from None
+        return cls(topic_defaults=defaults, **values)
 
     def to_mapping(self) -> dict[str, str]:
-        """Return all settings by their dotted names."""
-        return {
-            field.name.replace("_", "."): _text(getattr(self, field.name)) for field in fields(self)
-        }
+        """Return all settings but topics' defaults by their dotted names."""
+        return {name.replace("_", "."): _text(getattr(self, name)) for name in _own_names()}
+
+
+def _own_names() -> list[str]:
+    return [one.name for one in fields(BrokerSettings) if one.name != "topic_defaults"]
 
 
 _TRUTH: Final[Mapping[str, bool]] = {"true": True, "false": False}

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from ..errors import DiskFailed
+from ..storage.disk import Space
 from .flusher import FileSystem
 
 OPEN_FILES_MAX: Final = 512
@@ -216,6 +217,11 @@ class RealDisk:
         else:
             for path in paths:
                 self._sync(path)
+
+    def space(self) -> Space:
+        with _naming("measure", ""):
+            usage = shutil.disk_usage(self.root)
+        return Space(str(self.root), usage.total, usage.free)
 
     def _sync(self, path: str, flags: int = 0) -> None:
         with _naming("sync", path):

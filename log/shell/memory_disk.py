@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator
 from typing import Literal
 
 from ..errors import DiskFailed
+from ..storage.disk import Space
 
 Operation = Literal["write", "sync"]
 
@@ -172,6 +173,9 @@ class MemoryDisk:
                 node.sync()
             else:
                 self.sync_directory(path)
+
+    def space(self) -> Space:
+        return Space("memory", -1, -1)
 
     def crash(self, *, lose_unsynced: bool, torn_seed: int | None = None) -> None:
         """Cut the power, or only kill the process (`lose_unsynced=False`).

@@ -9,7 +9,7 @@ the caller as `DiskFailed`, except a missing file, which is `FileNotFoundError`.
 """
 
 from collections.abc import Collection
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 class File(Protocol):
@@ -35,6 +35,14 @@ class File(Protocol):
         """Return once all that was appended before is durable. May be called from any thread."""
 
     def close(self) -> None: ...
+
+
+class Space(NamedTuple):
+    """Where a disk is, and how much room it has; -1: nobody knows."""
+
+    path: str
+    total_bytes: int
+    usable_bytes: int
 
 
 class Disk(Protocol):
@@ -68,3 +76,6 @@ class Disk(Protocol):
 
     def sync_all(self, paths: Collection[str]) -> None:
         """Sync these files and directories; if they are many, with one sync of the file system."""
+
+    def space(self) -> Space:
+        """Say how much room there is."""

@@ -65,7 +65,7 @@ class World:
     def record_anew(self) -> None:
         """Record a topic, where old directories come back with the power."""
         self.disk.remove("orders-0")
-        topic = checked_topic(TopicSpec("orders", 1), UUID(int=1))
+        topic = checked_topic(TopicSpec("orders", 1), UUID(int=1), self.broker.metadata)
         self.broker.begin_growth(new_topics([topic]), NOW)
 
 
@@ -171,13 +171,42 @@ def test_settings_take_effect_at_once_and_stay() -> None:
 
 def test_settings_are_altered_all_or_none() -> None:
     world = World()
-    world.broker.create_topics([TopicSpec("orders", 1)], NOW)
+    world.broker.create_topics([TopicSpec("orders", 1), TopicSpec("orders2", 1)], NOW)
     good = {"orders": {"retention.ms": "5"}}
     with pytest.raises(UnknownTopic):
         world.broker.alter_topics({**good, "nope": {}}, NOW)
     with pytest.raises(ConfigError):
         world.broker.alter_topics({**good, "orders2": {"retention.ms": "long"}}, NOW)
     assert dict(world.crash().topic("orders").config.given) == {}
+
+
+def test_defaults_hold_for_topics_that_say_nothing() -> None:
+    world = World()
+    world.broker.set_static_defaults({"retention.ms": "100", "segment.ms": "7"})
+    world.broker.create_topics(
+        [TopicSpec("orders", 1), TopicSpec("own", 1, config={"segment.ms": "8"})], NOW
+    )
+    world.broker.alter_defaults({"log.retention.hours": "1", "log.segment.bytes": "1000"}, NOW)
+    world.broker.create_topics([TopicSpec("later", 1)], NOW)
+    world.crash().set_static_defaults({"retention.ms": "100", "segment.ms": "7"})
+    configs = [
+        world.broker.partition(TopicPartition(n, 0)).config for n in ("orders", "own", "later")
+    ]
+    assert [config.retention_ms for config in configs] == [3_600_000] * 3
+    assert [config.segment_ms for config in configs] == [7, 8, 7]
+    assert {config.segment_bytes for config in configs} == {1000}
+    assert configs[0].to_mapping()["retention.ms"] == "3600000"
+    with pytest.raises(ValueError, match=r"log.roll.ms='x' won't do"):
+        world.broker.alter_defaults({"log.roll.ms": "x"}, NOW)
+    world.broker.alter_defaults({}, NOW)
+    assert world.broker.partition(ORDERS).config.retention_ms == 100
+
+
+def test_internal_topics_have_defaults_of_their_own() -> None:
+    world = World()
+    world.broker.alter_defaults({"message.max.bytes": "1"}, NOW)
+    internal = world.crash().partition(TopicPartition("__consumer_offsets", 0))
+    assert internal.config.max_message_bytes > 1_000_000
 
 
 def test_partitions_can_only_be_added() -> None:
