@@ -10,6 +10,8 @@ from typing import Final, TypeAlias
 
 from ..model import Record
 from .classic_replay import replay_classic_group
+from .consumer_group import replay_consumer_group
+from .consumer_group_records import KINDS as CONSUMER_GROUP_KINDS
 from .group import Group
 from .group_records import GROUP_METADATA, version_of
 
@@ -17,6 +19,7 @@ GroupTable: TypeAlias = dict[str, Group]
 
 REPLAYS: Final[Mapping[int, Callable[[GroupTable, bytes, bytes | None], None]]] = {
     GROUP_METADATA: replay_classic_group,
+    **dict.fromkeys(CONSUMER_GROUP_KINDS, replay_consumer_group),
 }
 
 
