@@ -6,6 +6,8 @@ from typing import Final
 from ...wire.messages.add_offsets_to_txn import ADD_OFFSETS_TO_TXN
 from ...wire.messages.add_partitions_to_txn import ADD_PARTITIONS_TO_TXN
 from ...wire.messages.api_versions import API_VERSIONS
+from ...wire.messages.consumer_group_describe import CONSUMER_GROUP_DESCRIBE
+from ...wire.messages.consumer_group_heartbeat import CONSUMER_GROUP_HEARTBEAT
 from ...wire.messages.delete_groups import DELETE_GROUPS
 from ...wire.messages.describe_groups import DESCRIBE_GROUPS
 from ...wire.messages.describe_producers import DESCRIBE_PRODUCERS
@@ -30,6 +32,8 @@ from ..served import Served
 from .add_offsets_to_txn import add_offsets_to_txn
 from .add_partitions_to_txn import add_partitions_to_txn
 from .api_versions import api_versions
+from .consumer_group_describe import consumer_group_describe
+from .consumer_group_heartbeat import consumer_group_heartbeat
 from .delete_groups import delete_groups
 from .describe_groups import describe_groups
 from .describe_producers import describe_producers
@@ -76,6 +80,8 @@ SERVED: Final[Mapping[int, Served]] = {
         Served(OFFSET_DELETE, 0, 0, offset_delete),
         Served(DESCRIBE_PRODUCERS, 0, 0, describe_producers),
         Served(DESCRIBE_TRANSACTIONS, 0, 0, describe_transactions),
+        Served(CONSUMER_GROUP_HEARTBEAT, 0, 1, consumer_group_heartbeat),
+        Served(CONSUMER_GROUP_DESCRIBE, 0, 1, consumer_group_describe),
         Served(TXN_OFFSET_COMMIT, 0, 4, txn_offset_commit),
     )
 }
