@@ -10,6 +10,7 @@
 """
 
 from collections.abc import Collection
+from typing import Final
 
 from ...config import check_topic_name
 from ...errors import ConfigError
@@ -29,7 +30,7 @@ from ..node import Caller, Node
 from ..waits import Exclusive, Handling
 from .authorized import CLUSTER_OPERATIONS, NOT_ASKED, TOPIC_OPERATIONS
 
-_IDS_SINCE = 12
+_IDS_SINCE: Final = 12
 
 
 def metadata(node: Node, request: MetadataRequest, caller: Caller) -> Handling[MetadataResponse]:
@@ -44,10 +45,10 @@ def metadata(node: Node, request: MetadataRequest, caller: Caller) -> Handling[M
         _make(node, missing)
     by_id = [each for each in asked if each.topic_id != NO_UUID]
     if by_id and caller.version >= _IDS_SINCE:
-        names = {topic.topic_id: topic for topic in node.broker.metadata.topics.values()}
+        known = node.broker.metadata.topics_by_id
         topics = [
-            _described(node, names[each.topic_id], request)
-            if each.topic_id in names
+            _described(node, known[each.topic_id], request)
+            if each.topic_id in known
             else _unknown(ErrorCode.UNKNOWN_TOPIC_ID, None, each)
             for each in by_id
         ]

@@ -210,6 +210,9 @@ def _appended(
     except LogError as error:
         return _failed(index, error_code(error), str(error))
     touched.append(log)
+    counts = node.metrics.topic(log.partition.topic)
+    counts.bytes_in += len(verdict.batch)
+    counts.records_in += verdict.head.record_count
     return PartitionProduceResponse(
         index=index,
         base_offset=done.base_offset,

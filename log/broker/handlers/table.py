@@ -9,6 +9,7 @@ from ...wire.messages.api_versions import API_VERSIONS
 from ...wire.messages.consumer_group_describe import CONSUMER_GROUP_DESCRIBE
 from ...wire.messages.consumer_group_heartbeat import CONSUMER_GROUP_HEARTBEAT
 from ...wire.messages.delete_groups import DELETE_GROUPS
+from ...wire.messages.delete_records import DELETE_RECORDS
 from ...wire.messages.describe_groups import DESCRIBE_GROUPS
 from ...wire.messages.describe_producers import DESCRIBE_PRODUCERS
 from ...wire.messages.describe_transactions import DESCRIBE_TRANSACTIONS
@@ -25,6 +26,7 @@ from ...wire.messages.metadata import METADATA
 from ...wire.messages.offset_commit import OFFSET_COMMIT
 from ...wire.messages.offset_delete import OFFSET_DELETE
 from ...wire.messages.offset_fetch import OFFSET_FETCH
+from ...wire.messages.offset_for_leader_epoch import OFFSET_FOR_LEADER_EPOCH
 from ...wire.messages.produce import PRODUCE
 from ...wire.messages.sync_group import SYNC_GROUP
 from ...wire.messages.txn_offset_commit import TXN_OFFSET_COMMIT
@@ -35,6 +37,7 @@ from .api_versions import api_versions
 from .consumer_group_describe import consumer_group_describe
 from .consumer_group_heartbeat import consumer_group_heartbeat
 from .delete_groups import delete_groups
+from .delete_records import delete_records
 from .describe_groups import describe_groups
 from .describe_producers import describe_producers
 from .describe_transactions import describe_transactions
@@ -51,6 +54,7 @@ from .metadata import metadata
 from .offset_commit import offset_commit
 from .offset_delete import offset_delete
 from .offset_fetch import offset_fetch
+from .offset_for_leader_epoch import offset_for_leader_epoch
 from .produce import produce
 from .sync_group import sync_group
 from .txn_offset_commit import txn_offset_commit
@@ -72,7 +76,9 @@ SERVED: Final[Mapping[int, Served]] = {
         Served(DESCRIBE_GROUPS, 0, 6, describe_groups),
         Served(LIST_GROUPS, 0, 5, list_groups),
         Served(API_VERSIONS, 0, 4, api_versions),
+        Served(DELETE_RECORDS, 0, 2, delete_records),
         Served(INIT_PRODUCER_ID, 0, 5, init_producer_id),
+        Served(OFFSET_FOR_LEADER_EPOCH, 2, 4, offset_for_leader_epoch),
         Served(ADD_PARTITIONS_TO_TXN, 0, 3, add_partitions_to_txn),
         Served(ADD_OFFSETS_TO_TXN, 0, 4, add_offsets_to_txn),
         Served(END_TXN, 0, 4, end_txn),
