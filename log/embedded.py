@@ -15,15 +15,16 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import TypeVar, get_args
+from typing import Any, TypeVar, cast, get_args
 
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
 from .broker.checkpoints import write_recovery_points
+from .broker.existence import let_grow, remove_topics
 from .broker.opening import open_broker
-from .broker.steps import Steps
+from .broker.waits import Change, Exclusive, Flush, Handling, Promise, Quiet
 from .errors import ConfigError, DiskFailed, LogError, OffsetOutOfRange
 from .model import (
     CommittedOffset,
@@ -164,18 +165,18 @@ class EmbeddedLog:
     async def create_topics(self, specs: Iterable[TopicSpec]) -> None:
         self.check_writable()
         async with self.removing:  # else a topic might be made while its namesake is removed
-            self.broker.create_topics(specs, self.now())
+            growth = self.broker.plan_topics(specs)
+            with anyio.CancelScope(shield=True):
+                await self.run(let_grow(self.broker, growth, self.now()))
 
     async def delete_topics(self, names: Iterable[str]) -> None:
         self.check_writable()
-        names = list(names)
         async with self.removing:
             with anyio.CancelScope(shield=True):
-                gone = self.broker.remove_topics(names, self.now())
-                self.wakeups.wake(log.partition for log in gone)
-                await self.run(self.group_offsets.forget_topics(names, self.now()))
-                async with self.flusher.quiet():
-                    self.broker.discard(gone)
+                await self.run(
+                    remove_topics(self.broker, self.group_offsets, list(names), self.now())
+                )
+        self.wakeups.wake_all()
 
     async def describe_topics(
         self, names: Iterable[str] | None = None
@@ -296,29 +297,38 @@ class EmbeddedLog:
             raise LogError("this log is open for reading only, so nothing can be changed")
         self.flusher.check()
 
-    async def run(self, steps: Steps[T]) -> T:
+    async def run(self, handling: Handling[T]) -> T:
         """Go through the steps; between them, wait until what they name is durable.
+
+        Of the waits of handlers it knows only those for the disk: logs, and `Quiet`.
 
         Raises:
             DiskFailed: the steps were left where they were.
         """
         touched: set[PartitionLog] = set()
+        result: Any = None
         try:
             while True:
-                logs = next(steps)
-                touched.update(logs)
+                wait = handling.send(result)
+                if isinstance(wait, Quiet):
+                    async with self.flusher.quiet():
+                        result = wait.act()
+                    continue
+                assert not isinstance(wait, Flush | Change | Promise | Exclusive), wait
+                touched.update(wait)
                 if not self.durable_reads:
-                    self._wake(logs)
-                await self.flusher.sync(logs)
+                    self._wake(wait)
+                await self.flusher.sync(wait)
+                result = None
         except StopIteration as done:
-            result: T = done.value
+            result = done.value
         finally:
-            steps.close()
+            handling.close()
         self._wake(touched)
         if not (self.durable_reads and self._root):
             # Nothing was waited for, but others want to run; what is done can't be cancelled any more.
             await anyio.lowlevel.cancel_shielded_checkpoint()
-        return result
+        return cast("T", result)
 
     def _on_flushed(self, logs: Collection[Syncable]) -> None:
         if self.flusher.failed is not None:

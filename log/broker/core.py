@@ -140,12 +140,11 @@ class Broker:
             raise TopicExists(f"topic {topic.name!r} exists already")
         return topic
 
-    def create_topics(self, specs: Iterable[TopicSpec], now: Timestamp) -> None:
-        """Create topics, all or none; durable on return.
+    def plan_topics(self, specs: Iterable[TopicSpec]) -> Growth:
+        """Make topics of what someone asks for, all or none; they exist when they have grown.
 
         Raises:
             TopicExists, ConfigError: see `new_topic`; or one is named twice.
-            DirectoryTaken: there are directories of that name, with records in them.
         """
         topics: dict[str, Topic] = {}
         for spec in specs:
@@ -153,7 +152,16 @@ class Broker:
             if topic.name in topics:
                 raise ConfigError(f"topic {topic.name!r} is named twice in one request")
             topics[topic.name] = topic
-        growth = new_topics(topics.values())
+        return new_topics(topics.values())
+
+    def create_topics(self, specs: Iterable[TopicSpec], now: Timestamp) -> None:
+        """Create topics, all or none; durable on return.
+
+        Raises:
+            TopicExists, ConfigError: see `plan_topics`.
+            DirectoryTaken: there are directories of that name, with records in them.
+        """
+        growth = self.plan_topics(specs)
         self.begin_growth(growth, now)
         self.grow(growth, len(growth.missing), now)
 
