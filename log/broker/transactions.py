@@ -323,7 +323,7 @@ class Transactions:
         ]
         for transaction in overdue + abandoned:
             self._write(transaction, now)
-        yield list({self._log.log(abort.transactional_id) for abort in overdue})
+        yield list({self._log.log(each.transactional_id) for each in overdue + abandoned})
         for abort in overdue:
             yield _hidden(self._finish(abort, now))
 

@@ -5,23 +5,34 @@ from typing import Final
 
 from ...wire.messages.add_offsets_to_txn import ADD_OFFSETS_TO_TXN
 from ...wire.messages.add_partitions_to_txn import ADD_PARTITIONS_TO_TXN
+from ...wire.messages.alter_configs import ALTER_CONFIGS
 from ...wire.messages.api_versions import API_VERSIONS
 from ...wire.messages.consumer_group_describe import CONSUMER_GROUP_DESCRIBE
 from ...wire.messages.consumer_group_heartbeat import CONSUMER_GROUP_HEARTBEAT
+from ...wire.messages.create_partitions import CREATE_PARTITIONS
+from ...wire.messages.create_topics import CREATE_TOPICS
 from ...wire.messages.delete_groups import DELETE_GROUPS
 from ...wire.messages.delete_records import DELETE_RECORDS
+from ...wire.messages.delete_topics import DELETE_TOPICS
+from ...wire.messages.describe_cluster import DESCRIBE_CLUSTER
+from ...wire.messages.describe_configs import DESCRIBE_CONFIGS
 from ...wire.messages.describe_groups import DESCRIBE_GROUPS
+from ...wire.messages.describe_log_dirs import DESCRIBE_LOG_DIRS
 from ...wire.messages.describe_producers import DESCRIBE_PRODUCERS
+from ...wire.messages.describe_topic_partitions import DESCRIBE_TOPIC_PARTITIONS
 from ...wire.messages.describe_transactions import DESCRIBE_TRANSACTIONS
 from ...wire.messages.end_txn import END_TXN
 from ...wire.messages.fetch import FETCH
 from ...wire.messages.find_coordinator import FIND_COORDINATOR
 from ...wire.messages.heartbeat import HEARTBEAT
+from ...wire.messages.incremental_alter_configs import INCREMENTAL_ALTER_CONFIGS
 from ...wire.messages.init_producer_id import INIT_PRODUCER_ID
 from ...wire.messages.join_group import JOIN_GROUP
 from ...wire.messages.leave_group import LEAVE_GROUP
+from ...wire.messages.list_config_resources import LIST_CONFIG_RESOURCES
 from ...wire.messages.list_groups import LIST_GROUPS
 from ...wire.messages.list_offsets import LIST_OFFSETS
+from ...wire.messages.list_transactions import LIST_TRANSACTIONS
 from ...wire.messages.metadata import METADATA
 from ...wire.messages.offset_commit import OFFSET_COMMIT
 from ...wire.messages.offset_delete import OFFSET_DELETE
@@ -33,23 +44,34 @@ from ...wire.messages.txn_offset_commit import TXN_OFFSET_COMMIT
 from ..served import Served
 from .add_offsets_to_txn import add_offsets_to_txn
 from .add_partitions_to_txn import add_partitions_to_txn
+from .alter_configs import alter_configs
 from .api_versions import api_versions
 from .consumer_group_describe import consumer_group_describe
 from .consumer_group_heartbeat import consumer_group_heartbeat
+from .create_partitions import create_partitions
+from .create_topics import create_topics
 from .delete_groups import delete_groups
 from .delete_records import delete_records
+from .delete_topics import delete_topics
+from .describe_cluster import describe_cluster
+from .describe_configs import describe_configs
 from .describe_groups import describe_groups
+from .describe_log_dirs import describe_log_dirs
 from .describe_producers import describe_producers
+from .describe_topic_partitions import describe_topic_partitions
 from .describe_transactions import describe_transactions
 from .end_txn import end_txn
 from .fetch import fetch
 from .find_coordinator import find_coordinator
 from .heartbeat import heartbeat
+from .incremental_alter_configs import incremental_alter_configs
 from .init_producer_id import init_producer_id
 from .join_group import join_group
 from .leave_group import leave_group
+from .list_config_resources import list_config_resources
 from .list_groups import list_groups
 from .list_offsets import list_offsets
+from .list_transactions import list_transactions
 from .metadata import metadata
 from .offset_commit import offset_commit
 from .offset_delete import offset_delete
@@ -76,18 +98,29 @@ SERVED: Final[Mapping[int, Served]] = {
         Served(DESCRIBE_GROUPS, 0, 6, describe_groups),
         Served(LIST_GROUPS, 0, 5, list_groups),
         Served(API_VERSIONS, 0, 4, api_versions),
+        Served(CREATE_TOPICS, 2, 7, create_topics),
+        Served(DELETE_TOPICS, 1, 6, delete_topics),
         Served(DELETE_RECORDS, 0, 2, delete_records),
         Served(INIT_PRODUCER_ID, 0, 5, init_producer_id),
         Served(OFFSET_FOR_LEADER_EPOCH, 2, 4, offset_for_leader_epoch),
         Served(ADD_PARTITIONS_TO_TXN, 0, 3, add_partitions_to_txn),
         Served(ADD_OFFSETS_TO_TXN, 0, 4, add_offsets_to_txn),
         Served(END_TXN, 0, 4, end_txn),
+        Served(TXN_OFFSET_COMMIT, 0, 4, txn_offset_commit),
+        Served(DESCRIBE_CONFIGS, 1, 4, describe_configs),
+        Served(ALTER_CONFIGS, 0, 2, alter_configs),
+        Served(DESCRIBE_LOG_DIRS, 1, 4, describe_log_dirs),
+        Served(CREATE_PARTITIONS, 0, 3, create_partitions),
         Served(DELETE_GROUPS, 0, 2, delete_groups),
+        Served(INCREMENTAL_ALTER_CONFIGS, 0, 1, incremental_alter_configs),
         Served(OFFSET_DELETE, 0, 0, offset_delete),
+        Served(DESCRIBE_CLUSTER, 0, 2, describe_cluster),
         Served(DESCRIBE_PRODUCERS, 0, 0, describe_producers),
         Served(DESCRIBE_TRANSACTIONS, 0, 0, describe_transactions),
         Served(CONSUMER_GROUP_HEARTBEAT, 0, 1, consumer_group_heartbeat),
         Served(CONSUMER_GROUP_DESCRIBE, 0, 1, consumer_group_describe),
-        Served(TXN_OFFSET_COMMIT, 0, 4, txn_offset_commit),
+        Served(LIST_CONFIG_RESOURCES, 0, 1, list_config_resources),
+        Served(DESCRIBE_TOPIC_PARTITIONS, 0, 0, describe_topic_partitions),
+        Served(LIST_TRANSACTIONS, 0, 2, list_transactions),
     )
 }
