@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
+from millpond.log.broker.existence import let_grow, remove_topics
+from millpond.log.broker.growth import more_partitions
 from millpond.log.broker.handlers.table import SERVED
 from millpond.log.broker.node import Caller, Endpoint, Node
 from millpond.log.broker.opening import open_broker
@@ -116,6 +118,16 @@ class NodeWorld:
         self.node.broker.create_topics(
             [TopicSpec(name, partitions, config=given)], self.clock.now()
         )
+
+    def grow(self, name: str, partitions: int) -> None:
+        """Let a topic have more partitions."""
+        growth = more_partitions(self.node.broker.metadata, {name: partitions})
+        self.run(let_grow(self.node.broker, growth, self.clock.now()))
+
+    def remove(self, name: str) -> None:
+        """Remove a topic."""
+        node = self.node
+        self.run(remove_topics(node.broker, node.offsets, [name], self.clock.now()))
 
     def ask(
         self,
