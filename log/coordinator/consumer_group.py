@@ -225,8 +225,12 @@ class ConsumerGroup:
     # -- offsets -------------------------------------------------------------------------------
 
     def check_commit(self, who: CommitAs, version: int) -> ErrorCode:
-        """Say whether one may commit: a member in its epoch, or anybody while there is no member."""
-        if who.generation < 0 and self.is_empty:
+        """Say whether one may commit: a member in its epoch, or anybody while there is no member.
+
+        Producers from before KIP-447 commit in transactions without saying for which member.
+        """
+        is_nobody = not who.member_id and who.group_instance_id is None
+        if who.generation < 0 and (self.is_empty or (who.transactional and is_nobody)):
             return ErrorCode.NONE
         member = self.state.members.get(who.member_id)
         if member is None:
