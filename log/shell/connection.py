@@ -287,6 +287,8 @@ class Connection(asyncio.BufferedProtocol):
     def end(self) -> None:
         """Begin nothing more; answer what has begun, looking out for changes no longer; then close."""
         self._ending = True
+        self._reading = False
+        self._transport.pause_reading()
         for answer in self._pending:
             if answer.work is not None:
                 self._hub.driver.end_watch(answer.work)
