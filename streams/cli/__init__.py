@@ -16,6 +16,9 @@ from typing import Final
 DATA_VARIABLE: Final = "MILLPOND_DATA"
 """The environment variable that names the data directory, where an option does not."""
 
+DEFAULT_ADDRESS: Final = "127.0.0.1:9092"
+"""Where a broker listens if nobody says otherwise: Kafka's port, for programs of this machine."""
+
 REPEATABLE: Final = frozenset({"--listen", "--advertise", "--set"})
 BROKER_OPTIONS: Final = REPEATABLE | {
     "--data",

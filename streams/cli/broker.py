@@ -5,7 +5,9 @@ second signal   leave the process. What was acknowledged is on disk.
 """
 
 import asyncio
+import contextlib
 import os
+import resource
 import signal
 import ssl
 import sys
@@ -20,12 +22,12 @@ from ...log.errors import ConfigError
 from ...log.server import serve
 from ...log.shell.flusher import Durability
 from ...log.shell.listeners import Listener, show
-from . import DATA_VARIABLE, REPEATABLE
+from ..engine.process import collect_garbage_rarely
+from . import DATA_VARIABLE, DEFAULT_ADDRESS, REPEATABLE
 from .failures import perform, reported
 from .look import log_directory
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
-DEFAULT_ADDRESS: Final = "127.0.0.1:9092"
 DEFAULT_DATA: Final = "data"
 
 
@@ -55,6 +57,8 @@ def chosen_of(options: Mapping[str, Sequence[str]]) -> Chosen:
 def run_broker(chosen: Chosen) -> int:
     """Run a broker until it is stopped, and return the exit code."""
     with reported() as outcome:
+        collect_garbage_rarely()
+        _allow_many_files()
         outcome.code = perform(_work, Path(chosen.data).absolute(), chosen)
     return outcome.code
 
@@ -76,6 +80,13 @@ async def _work(data: Path, chosen: Chosen) -> None:
             flush=True,
         )
         await _first(stopped.wait(), server.until_failed())
+
+
+def _allow_many_files() -> None:
+    """Let the process open as many files as it may: each partition and connection takes some."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # some systems name a limit that they refuse
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _first(*waits: Coroutine[Any, Any, Any]) -> None:

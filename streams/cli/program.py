@@ -12,23 +12,25 @@ import typer
 
 from ...log.errors import ConfigError
 from ...log.model import Timestamp
-from . import DATA_VARIABLE
+from . import DATA_VARIABLE, DEFAULT_ADDRESS
 from .failures import EXIT_INTERRUPTED, perform, reported
 
 HELP: Final = """
-Stream processing that carries its own log: run an app, and look at what its data directory holds.
+Stream processing that carries its own log: run an app, serve its log over the Kafka protocol, and look
+at what its data directory holds.
 
-Commands that look work beside a running worker.
+Commands that look work beside a running worker or broker.
 """
 
 EPILOG: Final = """\b
 Examples:
   millpond worker shop:app            run the app that is called app in shop.py
+  millpond broker --data ./data       serve the log to Kafka clients at 127.0.0.1:9092
   millpond tail orders --follow       see records as they come
   millpond table get totals ann       see a value in a table
 \b
 Exit codes:
-  0         done; a worker was stopped in order
+  0         done; a worker or broker was stopped in order
   1         something failed, or what was asked for is not there
   2         the command or the app has to be corrected first
   130, 143  stopped at once, by a second SIGINT or SIGTERM
@@ -80,6 +82,7 @@ def _program() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     program.callback()(_options)
+    program.command("broker", help=_broker_help())(broker)
     for name, command in (
         ("worker", worker),
         ("graph", graph),
@@ -139,6 +142,78 @@ def worker(target: Target, data: DataOfApp = None) -> None:
     from .worker import run_worker
 
     _finish(run_worker(target, data))
+
+
+def broker(
+    data: Data = DATA,
+    listen: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="HOST:PORT, [IPV6]:PORT, :PORT or unix:/path; repeatable.",
+            show_default=DEFAULT_ADDRESS,
+        ),
+    ] = None,
+    advertise: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="What clients are told to connect to: the first goes with the first --listen, and so "
+            "on. By default, where they connected to.",
+        ),
+    ] = None,
+    node_id: Annotated[
+        int | None, typer.Option(metavar="ID", help="The broker's; 1 by default.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A setting, see below; repeatable."),
+    ] = None,
+    durability: Annotated[
+        Literal["fsync", "interval", "os"],
+        typer.Option(help="When an acknowledged record is on disk: before; 0.1 s later; sometime."),
+    ] = "fsync",
+    tls_cert: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="A certificate chain: all listeners speak TLS."),
+    ] = None,
+    tls_key: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Its key, if that is in another file.")
+    ] = None,
+) -> None:
+    """Serve the log of a data directory to Kafka clients.
+
+    The first SIGINT (Ctrl-C) or SIGTERM lets it answer what is in flight and close the log; a second
+    one stops it at once, which loses nothing that was acknowledged.
+    """
+    from .broker import Chosen, run_broker
+
+    _finish(
+        run_broker(
+            Chosen(
+                data=data,
+                listen=listen or (DEFAULT_ADDRESS,),
+                advertise=advertise or (),
+                node_id=node_id,
+                set=settings or (),
+                durability=durability,
+                tls_cert=tls_cert,
+                tls_key=tls_key,
+            )
+        )
+    )
+
+
+def _broker_help() -> str:
+    """Return the help of `broker`, which ends with all settings and their defaults."""
+    from ...log.broker.settings import BrokerSettings
+
+    settings = BrokerSettings().to_mapping().items()
+    lines = "\n".join(f"  {name}={value}" for name, value in settings)
+    return (
+        f"{_unwrapped(broker.__doc__)}\n\n"
+        f"\b\nSettings, with Kafka's names, and their defaults:\n{lines}"
+    )
 
 
 def graph(
