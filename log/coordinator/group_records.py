@@ -14,8 +14,7 @@ from typing import Annotated, Final, TypeVar
 
 from ..errors import LogError
 from ..model import NewRecord, Timestamp
-from ..wire.api import read_message
-from ..wire.compile import writer
+from ..wire.api import read_message, write_message
 from ..wire.schema import Bytes, Int32, Int64, Message, Since, String
 
 MessageT = TypeVar("MessageT", bound=Message)
@@ -101,7 +100,7 @@ def encode_versioned(
 ) -> bytes:
     """Write a key or a value: a number, then the message."""
     chunks = [_INT16.pack(number)]
-    writer(type(message), message_version, flexible=flexible)(message, chunks)
+    write_message(message, message_version, chunks, flexible=flexible)
     return b"".join(chunks)
 
 

@@ -4,9 +4,11 @@ import struct
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from .compile import ELEMENTS_MAX, reader, writer
-from .errors import MalformedMessage, UnsupportedVersion
+from .errors import MalformedMessage, UnsupportedVersion, UnwritableMessage
+from .primitives import ELEMENTS_MAX
+from .readers import reader
 from .schema import Message
+from .writers import writer
 
 RequestT = TypeVar("RequestT", bound=Message)
 ResponseT = TypeVar("ResponseT", bound=Message)
@@ -40,7 +42,9 @@ class Api(Generic[RequestT, ResponseT]):
             UnsupportedVersion, MalformedMessage.
         """
         self.check_version(version)
-        return _read_all(self.request, version, self.is_flexible(version), buffer, position)
+        return _read_all(
+            self.request, version, buffer, position, flexible=self.is_flexible(version)
+        )
 
     def read_response(self, version: int, buffer: memoryview, position: int = 0) -> ResponseT:
         """Read a response, without its header, up to the end of the buffer.
@@ -49,17 +53,27 @@ class Api(Generic[RequestT, ResponseT]):
             UnsupportedVersion, MalformedMessage.
         """
         self.check_version(version)
-        return _read_all(self.response, version, self.is_flexible(version), buffer, position)
+        return _read_all(
+            self.response, version, buffer, position, flexible=self.is_flexible(version)
+        )
 
     def write_request(self, version: int, request: RequestT, chunks: list[bytes]) -> None:
-        """Append a request, without its header, to the chunks."""
+        """Append a request, without its header, to the chunks.
+
+        Raises:
+            UnsupportedVersion, UnwritableMessage.
+        """
         self.check_version(version)
-        writer(self.request, version, flexible=self.is_flexible(version))(request, chunks)
+        write_message(request, version, chunks, flexible=self.is_flexible(version))
 
     def write_response(self, version: int, response: ResponseT, chunks: list[bytes]) -> None:
-        """Append a response, without its header, to the chunks."""
+        """Append a response, without its header, to the chunks.
+
+        Raises:
+            UnsupportedVersion, UnwritableMessage.
+        """
         self.check_version(version)
-        writer(self.response, version, flexible=self.is_flexible(version))(response, chunks)
+        write_message(response, version, chunks, flexible=self.is_flexible(version))
 
     def check_version(self, version: int) -> None:
         """Raise UnsupportedVersion for one that is not known here."""
@@ -87,8 +101,24 @@ def read_message(
         raise MalformedMessage(f"{message.__name__} v{version}: {error}") from error
 
 
+def write_message(message: Message, version: int, chunks: list[bytes], *, flexible: bool) -> None:
+    """Append a message to the chunks.
+
+    Raises:
+        UnwritableMessage: this version can't hold it: a null where none may be, a number or a
+            string beyond its type. The chunks are of no use then.
+    """
+    kind = type(message)
+    try:
+        writer(kind, version, flexible=flexible)(message, chunks)
+    except (struct.error, AttributeError, TypeError, UnicodeEncodeError) as error:
+        raise UnwritableMessage(f"{kind.__name__} v{version}: {error}: {message}") from error
+    except UnwritableMessage as error:
+        raise UnwritableMessage(f"{kind.__name__} v{version}: {error}") from error
+
+
 def _read_all(
-    message: type[MessageT], version: int, flexible: bool, buffer: memoryview, position: int
+    message: type[MessageT], version: int, buffer: memoryview, position: int, *, flexible: bool
 ) -> MessageT:
     read, after = read_message(message, version, buffer, position, flexible=flexible)
     if after != len(buffer):

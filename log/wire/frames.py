@@ -8,22 +8,23 @@ ApiVersions has header 0 always (KIP-511): the client that asks doesn't know yet
 """
 
 import struct
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from .api import Api, RequestT, ResponseT
-from .compile import read_uvarint
 from .errors import MalformedMessage
+from .primitives import skip_tags
 
 API_VERSIONS_KEY: Final = 18
 LENGTH: Final = struct.Struct(">i")
 
 _HEADER: Final = struct.Struct(">hhih")
 _START: Final = struct.Struct(">hhi")
-_CLIENT_ID: Final = struct.Struct(">h")
 _RESPONSE: Final = struct.Struct(">ii")
 
 
-class RequestHeader(NamedTuple):
+class RequestHeader(msgspec.Struct, frozen=True):
     """What a request says of itself before its body, which begins at `body_position`."""
 
     api_key: int
@@ -53,12 +54,14 @@ def read_request_header(frame: memoryview, *, flexible: bool) -> RequestHeader:
     """
     try:
         api_key, api_version, correlation_id, length = _HEADER.unpack_from(frame)
-        position = _HEADER.size + max(length, 0)
-        if position > len(frame):
-            raise MalformedMessage(f"a client id of {length} bytes in a frame of {len(frame)}")
-        client_id = None if length < 0 else str(frame[_HEADER.size : position], "utf-8")
+        position, client_id = _HEADER.size, None
+        if length >= 0:
+            position += length
+            if position > len(frame):
+                raise MalformedMessage(f"a client id of {length} bytes in a frame of {len(frame)}")
+            client_id = str(frame[_HEADER.size : position], "utf-8")
         if flexible:
-            position = _skip_tags(frame, position)
+            position = skip_tags(frame, position)
     except (struct.error, IndexError, UnicodeDecodeError) as error:
         raise MalformedMessage(f"a request without a proper header: {error}") from error
     return RequestHeader(api_key, api_version, correlation_id, client_id, position)
@@ -106,18 +109,7 @@ def read_response(
         (correlation_id,) = LENGTH.unpack_from(frame)
         position = LENGTH.size
         if api.is_flexible(version) and api.key != API_VERSIONS_KEY:
-            position = _skip_tags(frame, position)
+            position = skip_tags(frame, position)
     except (struct.error, IndexError) as error:
         raise MalformedMessage(f"a response without a proper header: {error}") from error
     return correlation_id, api.read_response(version, frame, position)
-
-
-def _skip_tags(frame: memoryview, position: int) -> int:
-    count, position = read_uvarint(frame, position)
-    for _ in range(count):
-        _tag, position = read_uvarint(frame, position)
-        size, position = read_uvarint(frame, position)
-        position += size
-        if position > len(frame):
-            raise MalformedMessage("a tagged field of the header goes beyond its frame")
-    return position

@@ -7,8 +7,8 @@
         committed_metadata: String | None = None
 
 One class stands for all versions of a message. A field that a version lacks keeps its default when
-it is read, and is left out when written. What `compile.py` makes of a class for one version is a
-plain function that knows nothing of annotations any more.
+it is read, and is left out when written. What `readers.py` and `writers.py` make of a class for one
+version is a plain function that knows nothing of annotations any more.
 
     X | None            may be null, in every version; `NullableSince(n)`: from that version on
     Annotated[X, …]     `Since(n)`, `Until(n)`: the versions that have the field;
