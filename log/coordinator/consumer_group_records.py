@@ -22,7 +22,7 @@ from uuid import UUID
 
 from ..errors import LogError
 from ..model import NewRecord, Timestamp
-from ..wire.schema import Bytes, Int8, Int32, Int64, Message, String, Tagged, Uuid
+from ..wire.schema import Int8, Int32, Int64, Message, String, Tagged, Uuid
 from .assignors import Partitions, TopicIdPartition
 from .consumer_group_changes import (
     Change,
@@ -79,22 +79,11 @@ class ConsumerGroupMetadataValue(Message):
     metadata_hash: Annotated[Int64, Tagged(0)] = 0
 
 
-class ClassicProtocol(Message):
-    """One of `ClassicMemberMetadata.supported_protocols`."""
-
-    name: String
-    metadata: Bytes
-
-
-class ClassicMemberMetadata(Message):
-    """Of a member that speaks the classic protocol; we write none."""
-
-    session_timeout_ms: Int32
-    supported_protocols: list[ClassicProtocol]
-
-
 class ConsumerGroupMemberMetadataValue(Message):
-    """What a member wants."""
+    """What a member wants.
+
+    Kafka adds a tagged field for members that speak the classic protocol; it is passed over.
+    """
 
     instance_id: String | None
     rack_id: String | None
@@ -104,7 +93,6 @@ class ConsumerGroupMemberMetadataValue(Message):
     subscribed_topic_regex: String | None
     rebalance_timeout_ms: Int32 = -1
     server_assignor: String | None
-    classic_member_metadata: Annotated[ClassicMemberMetadata | None, Tagged(0)] = None
 
 
 class ConsumerGroupTargetAssignmentMetadataValue(Message):
