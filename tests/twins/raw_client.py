@@ -47,10 +47,14 @@ class RawClient:
         *,
         client_id: str | None = "raw-client",
         timeout_seconds: float = 10,
+        connected: socket.socket | None = None,
     ) -> None:
+        """Connect, unless a connection of another kind is given, such as one with TLS."""
         self.client_id = client_id
-        self.socket = socket.create_connection((host, port), timeout_seconds)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if connected is None:
+            connected = socket.create_connection((host, port), timeout_seconds)
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket = connected
         self._last_correlation_id = 0
         self._unanswered: deque[_Sent] = deque()
 
