@@ -164,7 +164,7 @@ def test_a_record_from_the_future_is_refused_with_its_group() -> None:
 
 def test_members_of_old_records_may_take_their_session_timeout_to_rejoin() -> None:
     world = GroupWorld()
-    first, second = world.stable("readers", 2, session_ms=12_000)
+    first, second = world.stable("readers", 2, session_ms=12_000, rebalance_ms=5_000)
     (value,) = written(world, "readers")
     assert value is not None
     old = [
