@@ -41,7 +41,11 @@ class Case(NamedTuple):
     def flexible(self) -> bool:
         return self.api.is_flexible(self.version)
 
-    def read(self, data: bytes | memoryview) -> Message:
+    def tagged(self) -> set[str]:
+        """Return the names of the message's own tagged fields."""
+        return {field.name for field in fields_of(self.message) if field.tag is not None}
+
+    def read(self, data: bytes | bytearray) -> Message:
         """Read all bytes as this case's message."""
         read = self.api.read_request if self.is_request else self.api.read_response
         return read(self.version, memoryview(data))
