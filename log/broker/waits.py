@@ -36,7 +36,8 @@ class Flush:
 class Change:
     """Wait until a reader of one of these partitions may find more than before, or time is up.
 
-    The handler is sent True for a change, False when `wait_ms` have passed.
+    The handler is sent True for a change, False when `wait_ms` have passed, or when it is to answer at
+    once because the broker stops or the client has left.
     """
 
     partitions: Collection[TopicPartition]
