@@ -165,6 +165,13 @@ def stamp_append_time(batch: WritableBuffer, now: Timestamp) -> None:
     stamp_crc(batch)
 
 
+def stamp_create_time(batch: WritableBuffer) -> None:
+    """Let the records of the batch carry their own times, and renew the CRC."""
+    (attributes,) = _ATTRIBUTES.unpack_from(batch, CRC_START)
+    _ATTRIBUTES.pack_into(batch, CRC_START, attributes & ~APPEND_TIME)
+    stamp_crc(batch)
+
+
 def stamp_crc(batch: WritableBuffer) -> None:
     """Write the CRC that the batch's bytes now have."""
     _CRC.pack_into(batch, _CRC_POSITION, crc_of(batch))

@@ -1,14 +1,14 @@
 """What a batch must be so that a partition takes it, and what its topic makes of it.
 
 A batch of a client is checked as far as its head goes: form, CRC, size, timestamps, and that it is
-nothing only a broker may write. Its records stay unseen, as everywhere in storage. The one exception
-costs no look at a record either: where the topic has a compression of its own (`compression.type`),
+nothing only a broker may write. Its records stay unseen, as everywhere in storage, but for two kinds
+of topics. Where compaction is to come, every record must have a key: one without would be accepted
+today and be gone tomorrow. And where the topic has a compression of its own (`compression.type`),
 the records as a whole are unpacked and packed again.
 
-Kafka looks at every record of a batch that it takes, and so refuses three things that are taken
-here: a record without a key in a compacted topic (compaction removes it), a timestamp out of bounds
-that is neither the first nor the largest of its batch, and records that do not match their head
-(whoever reads them says so).
+Kafka looks at every record that it takes, and so refuses two things that are taken here: a timestamp
+out of bounds that is neither the first nor the largest of its batch, and records that do not match
+their head (whoever reads them says so).
 
 Source: KIP-937 (bounds of timestamps).
 """
@@ -16,6 +16,7 @@ Source: KIP-937 (bounds of timestamps).
 from typing import Final
 
 from ..batch import (
+    APPEND_TIME,
     CODEC_MASK,
     CONTROL,
     DELETE_HORIZON,
@@ -24,11 +25,12 @@ from ..batch import (
     check_batch,
     read_header,
     stamp_append_time,
+    stamp_create_time,
 )
 from ..config import TopicConfig
 from ..errors import InvalidRecord, InvalidTimestamp, RecordTooLarge, SegmentTooSmall
 from ..model import Compression, Timestamp, TopicPartition
-from ..records import recompress
+from ..records import iterate_batch, recompress
 from .segment import NO_TIMESTAMP
 
 _CODECS: Final = {
@@ -65,6 +67,8 @@ def admit(
         _check_client(header, partition)
         if config.timestamp_type == "CreateTime":
             _check_timestamps(header, partition, config, now)
+        if config.cleanup_compact:
+            _check_keys(batch, partition)
         codec = _CODECS.get(config.compression_type)
         if codec is not None and header.attributes & CODEC_MASK != codec:
             batch = recompress(batch, codec)
@@ -72,6 +76,9 @@ def admit(
             check_size(batch, partition, config)
     if config.timestamp_type == "LogAppendTime":
         stamp_append_time(batch, now)
+        header = read_header(batch)
+    elif header.attributes & APPEND_TIME:
+        stamp_create_time(batch)
         header = read_header(batch)
     return batch, header
 
@@ -97,6 +104,14 @@ def _check_client(header: BatchHeader, partition: TopicPartition) -> None:
         )
     if header.base_offset:
         raise InvalidRecord(f"{partition}: a new batch has base offset 0, not {header.base_offset}")
+
+
+def _check_keys(batch: WritableBuffer, partition: TopicPartition) -> None:
+    for number, record in enumerate(iterate_batch(batch)):
+        if record.key is None:
+            raise InvalidRecord(
+                f"{partition}: record {number} of the batch has no key, which a compacted topic needs"
+            )
 
 
 def _check_timestamps(

@@ -20,6 +20,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 from uuid import UUID
 
@@ -30,6 +31,7 @@ from ...storage.partition_log import PartitionLog
 from ...storage.reading import Readable
 from ...wire.error_codes import ErrorCode
 from ...wire.messages.fetch import (
+    FETCH,
     AbortedTransaction,
     EpochEndOffset,
     FetchableTopicResponse,
@@ -44,7 +46,6 @@ from .checks import epoch_error, isolation_of
 from .failures import error_code
 
 _IDS_SINCE: Final = 13
-_ZSTD_SINCE: Final = 10
 _WHOLE: Final = {0, -1}
 """Session epochs of a request that names all that it wants."""
 _SAME_HISTORY: Final = EpochEndOffset()
@@ -59,7 +60,6 @@ def fetch(node: Node, request: FetchRequest, caller: Caller) -> Handling[FetchRe
     bytes_min = min(request.min_bytes, bytes_max)
     reader = _Reader(
         node,
-        caller.version,
         isolation_of(request.isolation_level),
         max(request.replica_id, request.replica_state.replica_id),
     )
@@ -74,7 +74,9 @@ def fetch(node: Node, request: FetchRequest, caller: Caller) -> Handling[FetchRe
         settled = not places or any(place.answer is not None for place in places)
         if settled or size >= bytes_min or wait_ms <= 0:
             break
-        yield Change([place.log.partition for place in places if place.log is not None], wait_ms)
+        waits_at = [place.log.partition for place in places if place.log is not None]
+        if not (yield Change(waits_at, wait_ms)):
+            break  # nothing has changed: the time is up, or the connection is to be closed
     _read(reader, places, bytes_max)
     return FetchResponse(responses=_by_topic(node, request, places))
 
@@ -96,11 +98,24 @@ def _by_topic(
     following = iter(places)
     topics = []
     for topic in request.topics:
-        answers = [next(following).counted(node) for _ in topic.partitions]
+        those = list(islice(following, len(topic.partitions)))
+        answers = [place.answer for place in those if place.answer is not None]
+        _count(node, next((place.log for place in those if place.log is not None), None), answers)
         topics.append(
             FetchableTopicResponse(topic=topic.topic, topic_id=topic.topic_id, partitions=answers)
         )
     return topics
+
+
+def _count(node: Node, log: PartitionLog | None, answers: Collection[PartitionData]) -> None:
+    """Count what a topic was asked for."""
+    if log is not None:
+        counts = node.metrics.topic(log.partition.topic)
+        counts.fetch_requests += 1
+        counts.bytes_out += sum([len(answer.records or b"") for answer in answers])
+    for answer in answers:
+        if answer.error_code:
+            node.metrics.api(FETCH.key).errors[answer.error_code] += 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +123,6 @@ class _Reader:
     """Who reads, and where."""
 
     node: Node
-    version: int
     isolation: Isolation
     replica_id: int
 
@@ -169,8 +183,6 @@ class _Place:
     def _refusal(self, log: PartitionLog, reader: _Reader) -> ErrorCode:
         if reader.replica_id >= 0:  # nobody else keeps a replica
             return ErrorCode.NOT_LEADER_OR_FOLLOWER
-        if reader.version < _ZSTD_SINCE and log.config.compression_type == "zstd":
-            return ErrorCode.UNSUPPORTED_COMPRESSION_TYPE
         return epoch_error(log, self.asked.current_leader_epoch)
 
     def _is_on(self, log: PartitionLog) -> bool:
@@ -209,14 +221,6 @@ class _Place:
             ]
         self._answer(records=data, aborted=listed)
         return len(data)
-
-    def counted(self, node: Node) -> PartitionData:
-        """Return the answer, after counting it."""
-        assert self.answer is not None
-        if self.log is not None:
-            counts = node.metrics.topic(self.log.partition.topic)
-            counts.bytes_out += len(self.answer.records or b"")
-        return self.answer
 
     def _fail(self, code: ErrorCode) -> None:
         self.found = None

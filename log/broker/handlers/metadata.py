@@ -1,7 +1,8 @@
 """Metadata, versions 0 to 13: the broker, and topics with who leads their partitions.
 
 - Version 0 asks for all topics with an empty list, later ones with null. From version 12 on topics
-  may be asked for by id (KIP-516); an id that nobody has is answered with UNKNOWN_TOPIC_ID.
+  may be asked for by id (KIP-516); an id that nobody has is answered with UNKNOWN_TOPIC_ID. Where
+  one id is given, names don't count; versions 10 and 11 can say an id, but may not.
 - A topic that is missing is made where the client (from version 4 on), and
   `auto.create.topics.enable`, allow it. Kafka answers UNKNOWN_TOPIC_OR_PARTITION while its controller
   makes the topic, and the client asks again; here the topic is made first and then described.
@@ -39,12 +40,15 @@ def metadata(node: Node, request: MetadataRequest, caller: Caller) -> Handling[M
     if asked is None or (caller.version == 0 and not asked):
         topics = [_described(node, each, request) for each in node.broker.metadata.topics.values()]
         return _response(node, request, caller, topics)
-    missing = _to_be_made(node, asked, request)
+    by_id = [each for each in asked if each.topic_id != NO_UUID]
+    if not _may_be_asked(asked, by_id, caller):
+        topics = [_unknown(ErrorCode.INVALID_REQUEST, each.name or "", each) for each in asked]
+        return _response(node, request, caller, topics)
+    missing = _to_be_made(node, asked, request) if not by_id else []
     if missing:
         yield Exclusive()
         _make(node, missing)
-    by_id = [each for each in asked if each.topic_id != NO_UUID]
-    if by_id and caller.version >= _IDS_SINCE:
+    if by_id:
         known = node.broker.metadata.topics_by_id
         topics = [
             _described(node, known[each.topic_id], request)
@@ -55,6 +59,16 @@ def metadata(node: Node, request: MetadataRequest, caller: Caller) -> Handling[M
     else:
         topics = [_found(node, each, request) for each in _once_each(asked)]
     return _response(node, request, caller, topics)
+
+
+def _may_be_asked(
+    asked: Collection[MetadataRequestTopic],
+    by_id: Collection[MetadataRequestTopic],
+    caller: Caller,
+) -> bool:
+    if by_id:
+        return caller.version >= _IDS_SINCE
+    return all(each.name is not None for each in asked)
 
 
 def _response(
@@ -86,7 +100,7 @@ def _to_be_made(
     """Return the topics that are missing and may be made, once each."""
     if not (request.allow_auto_topic_creation and node.settings.auto_create_topics_enable):
         return []
-    names = dict.fromkeys(each.name for each in asked if each.topic_id == NO_UUID)
+    names = dict.fromkeys(each.name for each in asked)
     return [
         name
         for name in names
@@ -126,16 +140,24 @@ def _found(
     topic = node.broker.metadata.topics.get(name)
     if topic is not None:
         return _described(node, topic, request)
-    if not _is_valid(name):
-        return _unknown(ErrorCode.INVALID_TOPIC_EXCEPTION, name, asked)
-    return _unknown(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, name, asked)
+    valid = _is_valid(name)
+    code = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION if valid else ErrorCode.INVALID_TOPIC_EXCEPTION
+    return _unknown(code, name, asked, operations=_operations(request))
 
 
 def _unknown(
-    error: ErrorCode, name: str | None, asked: MetadataRequestTopic
+    error: ErrorCode,
+    name: str | None,
+    asked: MetadataRequestTopic,
+    *,
+    operations: int = NOT_ASKED,
 ) -> MetadataResponseTopic:
     return MetadataResponseTopic(
-        error_code=error, name=name, topic_id=asked.topic_id, partitions=[]
+        error_code=error,
+        name=name,
+        topic_id=asked.topic_id,
+        partitions=[],
+        topic_authorized_operations=operations,
     )
 
 
@@ -156,7 +178,9 @@ def _described(node: Node, topic: Topic, request: MetadataRequest) -> MetadataRe
             )
             for number in range(topic.partitions)
         ],
-        topic_authorized_operations=(
-            TOPIC_OPERATIONS if request.include_topic_authorized_operations else NOT_ASKED
-        ),
+        topic_authorized_operations=_operations(request),
     )
+
+
+def _operations(request: MetadataRequest) -> int:
+    return TOPIC_OPERATIONS if request.include_topic_authorized_operations else NOT_ASKED

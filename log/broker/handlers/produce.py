@@ -7,17 +7,20 @@ Each partition has an answer of its own: one may be refused while the others are
 - `acks` 0 gets no response, 1 one at once, -1 one when the batches are durable. `timeout_ms` has
   nothing to bound here: no other broker is waited for. When a batch without response is refused, the
   connection is closed, which makes the client look for what is wrong.
+- `min.insync.replicas` asks for no more replicas than the partition has, as in Kafka since 4.0: that
+  is one.
 - A retry of one of a producer's last five batches is answered with its first offset. An older one is
   OUT_OF_ORDER_SEQUENCE_NUMBER, as in Kafka since KIP-360; a producer that is not known may begin
   with any sequence.
 - Transactional batches are taken when `Transactions.admit` lets their partitions in.
-- What a batch must be, and what of it is not looked at, is told in `storage/admission.py`.
-- Deviation: a batch followed by an incomplete one is refused; Kafka drops the rest.
+- What a batch must be, and what of it is not looked at, is told in `storage/admission.py`. Behind it
+  there may be the beginning of another, which is dropped, as in Kafka.
 
 Source: KIP-98, KIP-360 (unknown producers), KIP-467 (error messages), KIP-110 (zstd).
 """
 
 from collections.abc import Mapping
+from struct import Struct
 from typing import Final, NamedTuple, TypeAlias
 
 from ...batch import (
@@ -29,23 +32,26 @@ from ...batch import (
     WritableBuffer,
     read_header,
 )
-from ...errors import InvalidRecord, LogError
-from ...model import Compression, TopicPartition
+from ...errors import DamagedBatch, InvalidRecord, LogError
+from ...model import Compression, Offset, TopicPartition
 from ...storage.partition_log import PartitionLog
 from ...wire.error_codes import ErrorCode
 from ...wire.messages.produce import (
+    PRODUCE,
     PartitionProduceData,
     PartitionProduceResponse,
     ProduceRequest,
     ProduceResponse,
     TopicProduceResponse,
 )
+from ..metrics import TopicCounts
 from ..node import Caller, Node
 from ..waits import Disconnect, Flush, Handling
 from .failures import error_code
 
 _ALL_ACKS: Final = -1
 _ZSTD_SINCE: Final = 7
+_LENGTH: Final = Struct(">8xi")
 
 
 class _Arrival(NamedTuple):
@@ -90,6 +96,7 @@ def produce(
         )
         for topic, those in zip(request.topic_data, verdicts, strict=True)
     ]
+    _count(node, verdicts, responses)
     if touched:
         yield touched if request.acks == _ALL_ACKS else Flush(touched)
     if request.acks:
@@ -103,14 +110,14 @@ def _looked_at(
 ) -> _Verdict:
     """Find the log, and say whether the request may send this batch there at all."""
     partition = TopicPartition(topic, data.index)
-    if request.acks not in {_ALL_ACKS, 0, 1}:
-        return _Refusal(ErrorCode.INVALID_REQUIRED_ACKS, f"acks {request.acks}: use 0, 1 or -1")
     try:
         known = node.broker.topic(topic)
         log = node.broker.partition(partition)
         batch, head = _one_batch(partition, data.records)
     except LogError as error:
         return _Refusal(error_code(error), str(error))
+    if request.acks not in {_ALL_ACKS, 0, 1}:
+        return _Refusal(ErrorCode.INVALID_REQUIRED_ACKS, f"acks {request.acks}: use 0, 1 or -1")
     if known.internal:
         return _Refusal(
             ErrorCode.INVALID_TOPIC_EXCEPTION, f"topic {topic!r} belongs to the broker itself"
@@ -119,12 +126,6 @@ def _looked_at(
         return _Refusal(
             ErrorCode.UNSUPPORTED_COMPRESSION_TYPE,
             f"zstd needs Produce version {_ZSTD_SINCE} or later, not {caller.version}",
-        )
-    if request.acks == _ALL_ACKS and log.config.min_insync_replicas > 1:
-        return _Refusal(
-            ErrorCode.NOT_ENOUGH_REPLICAS,
-            f"{partition} has 1 replica in sync, but min.insync.replicas is "
-            f"{log.config.min_insync_replicas}",
         )
     return _Arrival(log, batch, head)
 
@@ -137,20 +138,27 @@ def _one_batch(
     Offset and epoch are stamped into the request itself where it can be written to.
 
     Raises:
+        DamagedBatch: what there is, is none.
         InvalidRecord: there is none, of an old format, or more than one.
     """
     if records is None or len(records) < HEADER_SIZE:
         raise InvalidRecord(f"{partition}: there is no record batch")
     head = read_header(records)
+    if head.size < HEADER_SIZE or not 0 <= head.magic <= MAGIC:
+        raise DamagedBatch(f"{partition}: {head.size} bytes of format {head.magic} are no batch")
     if head.magic != MAGIC:
         raise InvalidRecord(
             f"{partition}: batch format {head.magic} is not supported, only {MAGIC}"
         )
-    if 0 <= head.length < len(records) - SIZE_PREFIX:
+    behind = len(records) - head.size
+    if behind < 0:
+        raise InvalidRecord(f"{partition}: the batch lacks {-behind} of its {head.size} bytes")
+    if behind >= SIZE_PREFIX and _LENGTH.unpack_from(records, head.size)[0] <= behind - SIZE_PREFIX:
         raise InvalidRecord(f"{partition}: more than one record batch")
-    if isinstance(records, memoryview) and not records.readonly:
-        return records, head
-    return bytearray(records), head
+    batch = records[: head.size]
+    if isinstance(batch, memoryview) and not batch.readonly:
+        return batch, head
+    return bytearray(batch), head
 
 
 # -- transactions ------------------------------------------------------------------------------
@@ -171,6 +179,8 @@ def _refused_by_coordinator(
     """Ask the coordinator which partitions the transaction may write to; it must be one."""
     producers = {(each.head.producer_id, each.head.producer_epoch) for each in arrivals}
     partitions = [each.log.partition for each in arrivals]
+    if request.transactional_id is None:
+        return dict.fromkeys(partitions, ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
     if len(producers) > 1:
         return dict.fromkeys(partitions, ErrorCode.INVALID_PRODUCER_ID_MAPPING)
     ((producer_id, producer_epoch),) = producers
@@ -208,11 +218,8 @@ def _appended(
     try:
         done = log.append(verdict.batch, leader_epoch=node.broker.leader_epoch, now=node.now())
     except LogError as error:
-        return _failed(index, error_code(error), str(error))
+        return _failed(index, error_code(error), str(error), log.log_start_offset)
     touched.append(log)
-    counts = node.metrics.topic(log.partition.topic)
-    counts.bytes_in += len(verdict.batch)
-    counts.records_in += verdict.head.record_count
     return PartitionProduceResponse(
         index=index,
         base_offset=done.base_offset,
@@ -221,10 +228,33 @@ def _appended(
     )
 
 
-def _failed(index: int, code: ErrorCode, message: str | None) -> PartitionProduceResponse:
+def _failed(
+    index: int, code: ErrorCode, message: str | None, log_start_offset: Offset = -1
+) -> PartitionProduceResponse:
     return PartitionProduceResponse(
-        index=index, error_code=code, base_offset=-1, error_message=message
+        index=index,
+        error_code=code,
+        base_offset=-1,
+        log_start_offset=log_start_offset,
+        error_message=message,
     )
+
+
+def _count(
+    node: Node, verdicts: list[list[_Verdict]], responses: list[TopicProduceResponse]
+) -> None:
+    """Count what went into each topic, and what did not."""
+    for topic, those in zip(responses, verdicts, strict=True):
+        counts: TopicCounts | None = None
+        for one, verdict in zip(topic.partition_responses, those, strict=True):
+            if one.error_code:
+                node.metrics.api(PRODUCE.key).errors[one.error_code] += 1
+            elif isinstance(verdict, _Arrival):
+                counts = node.metrics.topic(topic.name)
+                counts.bytes_in += len(verdict.batch)
+                counts.records_in += verdict.head.record_count
+        if counts is not None:
+            counts.produce_requests += 1
 
 
 def _check_all_well(responses: list[TopicProduceResponse]) -> None:
