@@ -80,7 +80,7 @@ def test_a_flexible_response_has_tagged_fields_in_its_header() -> None:
 def test_a_response_to_api_versions_never_has() -> None:
     versions = [ApiVersion(api_key=18, min_version=0, max_version=4)]
     frame = encode_response(API_VERSIONS, 3, 7, ApiVersionsResponse(api_keys=versions))
-    assert frame[:12] == b"\0\0\0\x14\0\0\0\7\0\0\2\0"
+    assert frame[:12] == b"\0\0\0\x13\0\0\0\7\0\0\2\0"
     assert read_response(API_VERSIONS, 3, memoryview(frame)[4:])[1].api_keys == versions
 
 
