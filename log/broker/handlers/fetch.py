@@ -68,15 +68,15 @@ def fetch(node: Node, request: FetchRequest, caller: Caller) -> Handling[FetchRe
         for topic in request.topics
         for one in topic.partitions
     ]
+    in_time = True  # until the time is up, or the connection is to be closed
     while True:
         size = sum([place.look(reader) for place in places])
         wait_ms = until_ms - node.clock.elapsed_ms()
         settled = not places or any(place.answer is not None for place in places)
-        if settled or size >= bytes_min or wait_ms <= 0:
+        if settled or size >= bytes_min or wait_ms <= 0 or not in_time:
             break
         waits_at = [place.log.partition for place in places if place.log is not None]
-        if not (yield Change(waits_at, wait_ms)):
-            break  # nothing has changed: the time is up, or the connection is to be closed
+        in_time = yield Change(waits_at, wait_ms)
     _read(reader, places, bytes_max)
     return FetchResponse(responses=_by_topic(node, request, places))
 
