@@ -42,7 +42,9 @@ CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", nargs="?", default="produce", choices=["produce", "fetch", "versions"])
+    parser.add_argument(
+        "what", nargs="?", default="produce", choices=["produce", "fetch", "versions"]
+    )
     parser.add_argument("--connections", type=int, default=8)
     parser.add_argument("--depth", type=int, default=128, help="requests under way per connection")
     parser.add_argument("--bytes", type=int, default=1000, help="of the record")
@@ -116,7 +118,8 @@ def receive_frame(client: socket.socket) -> bytes:
 
 def frame_of(what: str, record_bytes: int) -> bytes:
     if what == "versions":
-        return encode_request(API_VERSIONS, 3, 1, "bench", ApiVersionsRequest())
+        asked = ApiVersionsRequest(client_software_name="bench", client_software_version="1")
+        return encode_request(API_VERSIONS, 3, 1, "bench", asked)
     if what == "fetch":
         partition = FetchPartition(partition=0, fetch_offset=0, partition_max_bytes=1 << 20)
         fetch = FetchRequest(

@@ -7,7 +7,7 @@ of each handler when it is done with its request.) A frame that has not arrived 
 further into a buffer of its own, so of a large one only the beginning is copied. An idle connection
 holds no buffer.
 
-No length is believed: a frame's own buffer grows with what has really come, fourfold each time.
+No length is believed: a frame's own buffer grows with what has really come.
 """
 
 import struct
@@ -17,7 +17,9 @@ from typing import Final
 from ..wire.errors import MalformedMessage
 
 RECEIVE_BYTES: Final = 64 * 1024
-GROWTH: Final = 4
+FIRST_GROWTH: Final = 4
+"""What a frame's own buffer is at first, in terms of what has come: most frames then fit."""
+GROWTH: Final = 2
 FRAME_BYTES_MIN: Final = 8
 """API key, version and correlation id."""
 
@@ -71,10 +73,6 @@ class FrameReceiver:
             kept = len(self._view)
             self._shared[:kept] = self._view
             return self._shared[kept:]
-        if self._filled == len(self._frame):
-            grown = bytearray(min(self._size, len(self._frame) * GROWTH))
-            grown[: self._filled] = self._frame
-            self._frame = grown
         return memoryview(self._frame)[self._filled :]
 
     def received(self, count: int) -> None:
@@ -92,6 +90,7 @@ class FrameReceiver:
         """
         if self._frame is not None:
             if self._filled < self._size:
+                self._grow()
                 return None
             frame, self._frame = self._frame, None
             return memoryview(frame)
@@ -103,7 +102,7 @@ class FrameReceiver:
             self._position = start + size
             return memoryview(bytes(self._view[start : start + size]))
         arrived = len(self._view) - start
-        self._frame = bytearray(min(size, max(arrived, 1024) * GROWTH))
+        self._frame = bytearray(min(size, max(arrived, 1024) * FIRST_GROWTH))
         self._frame[:arrived] = self._view[start:]
         self._size, self._filled = size, arrived
         self._view, self._position = b"", 0
@@ -113,6 +112,14 @@ class FrameReceiver:
         """Copy what has not been taken out of the shared buffer."""
         self._view = bytes(self._view[self._position :])
         self._position = 0
+
+    def _grow(self) -> None:
+        """Make room for more of the frame, now rather than when it comes: what we hold is counted."""
+        assert self._frame is not None
+        if self._filled == len(self._frame):
+            grown = bytearray(min(self._size, self._filled * GROWTH))
+            grown[: self._filled] = self._frame
+            self._frame = grown
 
     def _checked_size(self) -> int:
         size, api_key = _LENGTH_AND_KEY.unpack_from(self._view, self._position)

@@ -4,7 +4,7 @@ import socket
 
 from millpond.log.broker.snapshot import snapshot
 from millpond.log.wire.frames import encode_request
-from millpond.log.wire.messages.api_versions import API_VERSIONS, ApiVersionsRequest
+from millpond.log.wire.messages.api_versions import API_VERSIONS
 from millpond.log.wire.messages.fetch import FETCH
 from millpond.log.wire.messages.find_coordinator import FIND_COORDINATOR, FindCoordinatorRequest
 from millpond.log.wire.messages.metadata import METADATA, MetadataRequest
@@ -13,6 +13,7 @@ from millpond.log.wire.messages.produce import PRODUCE
 from ..twins.plain_requests import (
     FETCH_VERSION,
     PRODUCE_VERSION,
+    WHICH_APIS,
     fetch_from,
     make_topic,
     offset_of,
@@ -47,7 +48,7 @@ def test_requests_overlap_but_responses_keep_their_order() -> None:
     with RunningBroker() as broker, broker.client() as client:
         make_topic(client, "orders")
         client.send(FETCH, FETCH_VERSION, fetch_from("orders", 0, wait_ms=FOR_EVER_MS))
-        client.send(API_VERSIONS, 3, ApiVersionsRequest())
+        client.send(API_VERSIONS, 3, WHICH_APIS)
         client.send(PRODUCE, PRODUCE_VERSION, produce_to("orders", [b"a"]))
         assert values_of(client.receive()) == [b"a"]
         assert client.receive().api_keys
@@ -67,7 +68,7 @@ def test_acks_0_gets_no_response_and_holds_up_nobody() -> None:
         make_topic(client, "orders")
         silent = produce_to("orders", [b"a"], acks=0)
         client.send(PRODUCE, PRODUCE_VERSION, silent, expect_response=False)
-        client.send(API_VERSIONS, 3, ApiVersionsRequest())
+        client.send(API_VERSIONS, 3, WHICH_APIS)
         assert client.receive().api_keys
         assert values_of(client.ask(FETCH, FETCH_VERSION, fetch_from("orders", 0))) == [b"a"]
 
@@ -80,11 +81,11 @@ def test_a_failure_that_has_no_response_closes_the_connection() -> None:
 
 
 def test_a_request_may_come_byte_by_byte() -> None:
-    frame = encode_request(API_VERSIONS, 3, 7, "slow", ApiVersionsRequest())
+    frame = encode_request(API_VERSIONS, 3, 7, "slow", WHICH_APIS)
     with RunningBroker() as broker, broker.client() as client, broker.client() as other:
         for byte in frame:
             client.send_bytes(bytes([byte]))
-            assert other.ask(API_VERSIONS, 3, ApiVersionsRequest()).api_keys
+            assert other.ask(API_VERSIONS, 3, WHICH_APIS).api_keys
         assert client.receive_frame()[:4] == b"\0\0\0\7"
 
 
@@ -106,7 +107,7 @@ def test_api_versions_from_the_future_are_told_what_there_is() -> None:
         response = API_VERSIONS.read_response(0, memoryview(frame), 4)
         assert response.error_code == UNSUPPORTED_VERSION
         assert {18, 0, 1} <= {one.api_key for one in response.api_keys}
-        assert client.ask(API_VERSIONS, 3, ApiVersionsRequest()).error_code == 0
+        assert client.ask(API_VERSIONS, 3, WHICH_APIS).error_code == 0
 
 
 def test_other_versions_and_apis_that_are_not_served_close_the_connection() -> None:
@@ -192,5 +193,5 @@ def test_a_client_that_reads_nothing_is_not_read_from_either() -> None:
             )
         held = broker.do(lambda: broker.server.node.metrics.connections.held_bytes)
         assert held < 4_000_000
-        assert other.ask(API_VERSIONS, 3, ApiVersionsRequest()).api_keys
+        assert other.ask(API_VERSIONS, 3, WHICH_APIS).api_keys
         client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")

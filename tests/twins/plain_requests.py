@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from millpond.log.model import NewRecord
 from millpond.log.records import decode_batch, encode_batch
+from millpond.log.wire.messages.api_versions import ApiVersionsRequest
 from millpond.log.wire.messages.fetch import (
     FetchPartition,
     FetchRequest,
@@ -20,6 +21,7 @@ from millpond.log.wire.messages.produce import (
 
 from .raw_client import RawClient
 
+WHICH_APIS = ApiVersionsRequest(client_software_name="tests", client_software_version="1")
 PRODUCE_VERSION = 9
 FETCH_VERSION = 12
 
