@@ -1,6 +1,10 @@
-"""DeleteRecords (21): move the start of partitions.
+"""DeleteRecords (21): forget all records of a partition below an offset.
 
-Source: the Kafka protocol, as of 4.1.
+An offset of -1 stands for the high watermark.
+
+    2   flexible
+
+Source: the Kafka protocol, as of 4.1; KIP-107.
 """
 
 from typing import Final

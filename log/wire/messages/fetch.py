@@ -1,5 +1,24 @@
 """Fetch (1): read record batches from partitions, waiting for them if asked to.
 
+The broker answers when `min_bytes` are there or `max_wait_ms` are over. In a fetch session, a
+client names all partitions once and later only what changes. Followers read from their leader by
+it, too.
+
+    4   isolation level, last stable offset, aborted transactions (KIP-98)
+    5   log start offset, both ways
+    6   KAFKA_STORAGE_ERROR may be answered
+    7   fetch sessions (KIP-227)
+    9   the leader epoch that the client knows (KIP-320)
+    10  zstd may be answered (KIP-110)
+    11  the client's rack; a replica it should rather read from (KIP-392)
+    12  flexible; diverging epochs (KIP-595)
+    13  topic ids in place of names (KIP-516)
+    14  OFFSET_MOVED_TO_TIERED_STORAGE may be answered (KIP-405)
+    15  the replica's id and epoch as one tagged field (KIP-903)
+    16  addresses of other leaders (KIP-951)
+    17  the follower's directory id (KIP-853)
+    18  the high watermark that the follower knows (KIP-1166)
+
 Source: the Kafka protocol, as of 4.1.
 """
 

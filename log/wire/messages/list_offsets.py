@@ -1,4 +1,17 @@
-"""ListOffsets (2): the first, last or earliest offset at or after a time.
+"""ListOffsets (2): which offset belongs to a time, or is the first or last.
+
+A timestamp below zero asks for something special: -1 the end (for read_committed, the last stable
+offset), -2 the beginning, -3 the largest timestamp, -4 and -5 are about tiered storage.
+
+    1   one offset per partition, with its timestamp (KIP-79)
+    2   isolation level (KIP-98)
+    4   leader epochs, both ways (KIP-320)
+    5   OFFSET_NOT_AVAILABLE may be answered (KIP-207)
+    6   flexible
+    7   -3: the largest timestamp (KIP-734)
+    8   -4: the first offset that is kept locally (KIP-405)
+    9   -5: the last offset in tiered storage (KIP-1005)
+    10  a timeout for looking into tiered storage (KIP-1075)
 
 Source: the Kafka protocol, as of 4.1.
 """

@@ -1,6 +1,10 @@
-"""OffsetForLeaderEpoch (23): where a leader epoch ended, so that a reader can tell a cut log.
+"""OffsetForLeaderEpoch (23): where a leader epoch ended, for whoever must truncate or check.
 
-Source: the Kafka protocol, as of 4.1.
+    2   the leader epoch that the client knows (KIP-320)
+    3   replica id: -1 a consumer, -2 whoever may see beyond the high watermark
+    4   flexible
+
+Source: the Kafka protocol, as of 4.1; KIP-101; KIP-279 for the epoch in the response.
 """
 
 from typing import Annotated, Final

@@ -1,6 +1,20 @@
 """Produce (0): append record batches to partitions.
 
-Source: the Kafka protocol, as of 4.1.
+The client sends batches as they shall be stored; `acks` says who must have them before it is told:
+nobody (0: there is no response at all), the leader (1), all in-sync replicas (-1).
+
+    3   transactional id; batches of magic 2 only
+    4   KAFKA_STORAGE_ERROR may be answered
+    5   log start offset in the response
+    7   zstd may be used
+    8   which records were refused, and why (KIP-467)
+    9   flexible
+    10  the current leader and its address, where it is another (KIP-951)
+    11  TRANSACTION_ABORTABLE may be answered (KIP-890)
+    12  in a transaction, also what AddPartitionsToTxn does (KIP-890, part 2)
+    13  topic ids in place of names (KIP-516)
+
+Source: the Kafka protocol, as of 4.1; KIP-98 for batches and transactions.
 """
 
 from typing import Annotated, Final
