@@ -1,5 +1,13 @@
 """ApiVersions (18): which APIs, in which versions, and which features the broker has.
 
+The first that most clients ask. The broker may not know the version in which it is asked: then it
+answers as version 0, with UNSUPPORTED_VERSION and the versions of this very API (KIP-511). For the
+same reason the response's header never has tagged fields.
+
+    1   throttle time
+    3   flexible; the client's software (KIP-511); features (KIP-584)
+    4   a feature's least version may be 0 (KAFKA-17011)
+
 Source: the Kafka protocol, as of 4.1.
 """
 

@@ -1,6 +1,11 @@
 """CreatePartitions (37): give topics more partitions.
 
-Source: the Kafka protocol, as of 4.1.
+`count` is how many there shall be in all.
+
+    2   flexible
+    3   THROTTLING_QUOTA_EXCEEDED may be answered (KIP-599)
+
+Source: the Kafka protocol, as of 4.1; KIP-195.
 """
 
 from typing import Final

@@ -1,6 +1,14 @@
-"""CreateTopics (19): create topics.
+"""CreateTopics (19): make topics.
 
-Source: the Kafka protocol, as of 4.1.
+Either a number of partitions and replicas or an assignment of replicas is given, never both.
+
+    2   throttle time
+    4   -1 for partitions and replicas: what the broker has by default (KIP-464)
+    5   flexible; the new topic's size and settings in the response (KIP-525)
+    6   THROTTLING_QUOTA_EXCEEDED may be answered (KIP-599)
+    7   topic id in the response (KIP-516)
+
+Source: the Kafka protocol, as of 4.1; KIP-4.
 """
 
 from typing import Annotated, Final

@@ -1,6 +1,12 @@
 """DeleteTopics (20): delete topics.
 
-Source: the Kafka protocol, as of 4.1.
+    1   throttle time
+    3   TOPIC_DELETION_DISABLED may be answered
+    4   flexible
+    5   error messages; THROTTLING_QUOTA_EXCEEDED may be answered (KIP-599)
+    6   topics by id or name (KIP-516)
+
+Source: the Kafka protocol, as of 4.1; KIP-4.
 """
 
 from typing import Annotated, Final

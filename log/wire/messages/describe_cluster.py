@@ -1,6 +1,9 @@
-"""DescribeCluster (60): the brokers and the cluster id.
+"""DescribeCluster (60): cluster id, controller and brokers.
 
-Source: the Kafka protocol, as of 4.1.
+    1   asked of brokers (1) or controllers (2) (KIP-919)
+    2   also brokers that are fenced (KIP-1073)
+
+Source: the Kafka protocol, as of 4.1; KIP-700.
 """
 
 from typing import Annotated, Final

@@ -1,6 +1,10 @@
-"""DescribeLogDirs (35): how much partitions take on disk.
+"""DescribeLogDirs (35): where partitions lie, and how much room they and their disks have.
 
-Source: the Kafka protocol, as of 4.1.
+    2   flexible
+    3   an error of the whole response
+    4   total and usable bytes of each directory (KIP-827)
+
+Source: the Kafka protocol, as of 4.1; KIP-113.
 """
 
 from typing import Annotated, Final

@@ -1,6 +1,8 @@
-"""DescribeTopicPartitions (75): topics partition by partition, page by page (KIP-966).
+"""DescribeTopicPartitions (75): topics and their partitions, some at a time.
 
-Source: the Kafka protocol, as of 4.1.
+The response ends after so many partitions with a cursor, from which the next request goes on.
+
+Source: the Kafka protocol, as of 4.1; KIP-966, for eligible leader replicas.
 """
 
 from typing import Final

@@ -1,5 +1,21 @@
 """Metadata (3): which brokers and topics there are, and who leads which partition.
 
+No list of topics asks for all of them, an empty one for none; in version 0 the empty one asks for
+all. Below version 4 topics are created by being asked for, if the broker allows it.
+
+    1   racks, the controller, which topics are internal
+    2   cluster id (KIP-78)
+    3   throttle time
+    4   whether topics may be created
+    5   offline replicas (KIP-112)
+    7   leader epochs (KIP-320)
+    8   authorized operations (KIP-430)
+    9   flexible
+    10  topic ids in the response (KIP-516)
+    11  operations on the cluster are left to DescribeCluster (KIP-700)
+    12  topics may be asked for by id
+    13  an error of the whole response
+
 Source: the Kafka protocol, as of 4.1.
 """
 
