@@ -1,6 +1,10 @@
-"""AlterConfigs (33): replace all settings of a topic.
+"""AlterConfigs (33): replace all settings of a resource; what isn't named is reset.
 
-Source: the Kafka protocol, as of 4.1.
+Older than IncrementalAlterConfigs, which has replaced it.
+
+    2   flexible
+
+Source: the Kafka protocol, as of 4.1; KIP-133.
 """
 
 from typing import Final

@@ -1,6 +1,12 @@
-"""DescribeConfigs (32): the settings of topics and brokers.
+"""DescribeConfigs (32): settings of topics, brokers and others, and where each comes from.
 
-Source: the Kafka protocol, as of 4.1.
+Null for a resource's keys asks for all of its settings.
+
+    1   synonyms, from which a value could come as well (KIP-226)
+    3   types and documentation (KIP-569)
+    4   flexible
+
+Source: the Kafka protocol, as of 4.1; KIP-133.
 """
 
 from typing import Annotated, Final

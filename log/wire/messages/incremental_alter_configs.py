@@ -1,6 +1,10 @@
-"""IncrementalAlterConfigs (44): change single settings.
+"""IncrementalAlterConfigs (44): change some settings of a resource.
 
-Source: the Kafka protocol, as of 4.1.
+An operation is 0 set, 1 delete, 2 append to a list, 3 subtract from a list.
+
+    1   flexible
+
+Source: the Kafka protocol, as of 4.1; KIP-339.
 """
 
 from typing import Final

@@ -1,6 +1,10 @@
-"""ListConfigResources (74): what has settings of its own.
+"""ListConfigResources (74): which resources have settings.
 
-Source: the Kafka protocol, as of 4.1.
+In version 0 it was ListClientMetricsResources, and listed only these.
+
+    1   types, and a filter for them (KIP-1142)
+
+Source: the Kafka protocol, as of 4.1; KIP-714.
 """
 
 from typing import Annotated, Final
