@@ -1,6 +1,8 @@
-"""ConsumerGroupDescribe (69): state, members and assignments of consumer groups (KIP-848).
+"""ConsumerGroupDescribe (69): state and members of consumer groups, with their assignments.
 
-Source: the Kafka protocol, as of 4.1.
+    1   whether a member speaks the classic or the consumer protocol (KIP-1099)
+
+Source: the Kafka protocol, as of 4.1; KIP-848.
 """
 
 from typing import Annotated, Final

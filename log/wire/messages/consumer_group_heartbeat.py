@@ -1,6 +1,11 @@
-"""ConsumerGroupHeartbeat (68): join, stay in or leave a consumer group (KIP-848).
+"""ConsumerGroupHeartbeat (68): all that a member of a consumer group says, and is told.
 
-Source: the Kafka protocol, as of 4.1.
+Joining (member epoch 0), leaving (-1; -2 for a static member that will be back), what it subscribes
+to and owns; the response has its assignment. Fields that haven't changed are null.
+
+    1   a regular expression to subscribe by (KIP-848); members make their own ids (KIP-1082)
+
+Source: the Kafka protocol, as of 4.1; KIP-848.
 """
 
 from typing import Annotated, Final

@@ -1,6 +1,8 @@
-"""DeleteGroups (42): forget groups and their offsets.
+"""DeleteGroups (42): delete groups that have no members, with their offsets.
 
-Source: the Kafka protocol, as of 4.1.
+    2   flexible
+
+Source: the Kafka protocol, as of 4.1; KIP-229.
 """
 
 from typing import Final

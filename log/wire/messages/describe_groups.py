@@ -1,4 +1,12 @@
-"""DescribeGroups (15): state and members of classic groups.
+"""DescribeGroups (15): state, protocol and members of classic groups.
+
+What members subscribe to and were assigned is told only while the group is stable.
+
+    1   throttle time
+    3   authorized operations (KIP-430)
+    4   group instance ids (KIP-345)
+    5   flexible
+    6   GROUP_ID_NOT_FOUND and a message; before, an unknown group was a dead one (KIP-1043)
 
 Source: the Kafka protocol, as of 4.1.
 """

@@ -1,5 +1,11 @@
 """FindCoordinator (10): which broker coordinates a group or a transactional id.
 
+    1   key type: 0 a group, 1 a transactional id (KIP-98); error messages; throttle time
+    3   flexible
+    4   several keys at once (KIP-699)
+    5   TRANSACTION_ABORTABLE may be answered (KIP-890)
+    6   key type 2, a partition of a share group (KIP-932)
+
 Source: the Kafka protocol, as of 4.1.
 """
 

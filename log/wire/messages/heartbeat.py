@@ -1,4 +1,8 @@
-"""Heartbeat (12): a member of a classic group is alive.
+"""Heartbeat (12): a member of a classic group is alive, and asks whether it must join again.
+
+    1   throttle time
+    3   group instance id (KIP-345)
+    4   flexible
 
 Source: the Kafka protocol, as of 4.1.
 """

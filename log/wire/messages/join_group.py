@@ -1,4 +1,16 @@
-"""JoinGroup (11): become a member of a classic group.
+"""JoinGroup (11): become a member of a classic group, or take part in its next generation.
+
+The response comes when all members have joined or the rebalance timeout is over. The leader's lists
+all members with their subscriptions, so that it can assign.
+
+    1   rebalance timeout; before, the session timeout counts as both (KIP-62)
+    2   throttle time
+    4   a new member is told its id first, and joins again with it (KIP-394)
+    5   group instance id (KIP-345)
+    6   flexible
+    7   protocol type in the response (KIP-559)
+    8   the reason for joining (KIP-800)
+    9   the leader may be told that nothing is to be assigned (KIP-814)
 
 Source: the Kafka protocol, as of 4.1.
 """

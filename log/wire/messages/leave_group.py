@@ -1,4 +1,9 @@
-"""LeaveGroup (13): members leave a classic group.
+"""LeaveGroup (13): members leave a classic group at once, without a session timeout.
+
+    1   throttle time
+    3   several members at once, also by group instance id (KIP-345)
+    4   flexible
+    5   the reason for leaving (KIP-800)
 
 Source: the Kafka protocol, as of 4.1.
 """

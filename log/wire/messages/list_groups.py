@@ -1,4 +1,9 @@
-"""ListGroups (16): which groups there are.
+"""ListGroups (16): which groups this broker coordinates.
+
+    1   throttle time
+    3   flexible
+    4   states, and a filter for them (KIP-518)
+    5   types, and a filter for them (KIP-848)
 
 Source: the Kafka protocol, as of 4.1.
 """

@@ -1,4 +1,15 @@
-"""OffsetCommit (8): commit offsets for a group.
+"""OffsetCommit (8): remember how far a group has come.
+
+Members of a group say who they are; whoever has no group to join commits with generation -1.
+
+    2   retention time for these offsets
+    3   throttle time
+    5   no retention time any more: the broker's setting counts (KIP-211)
+    6   leader epochs (KIP-320)
+    7   group instance id (KIP-345)
+    8   flexible
+    9   the member epoch of a consumer group in place of a generation (KIP-848)
+    10  topic ids in place of names (KIP-848)
 
 Source: the Kafka protocol, as of 4.1.
 """

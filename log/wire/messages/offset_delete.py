@@ -1,6 +1,8 @@
-"""OffsetDelete (47): forget offsets of single topics.
+"""OffsetDelete (47): forget a group's offsets of topics it isn't subscribed to any more.
 
-Source: the Kafka protocol, as of 4.1.
+There is one version, without compact lengths.
+
+Source: the Kafka protocol, as of 4.1; KIP-496.
 """
 
 from typing import Final

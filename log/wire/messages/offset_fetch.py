@@ -1,4 +1,16 @@
-"""OffsetFetch (9): the offsets that groups have committed.
+"""OffsetFetch (9): how far a group has come.
+
+A partition without an offset is answered with -1, and so is an unknown group: that is no error.
+
+    1   offsets are those in the log of the broker
+    2   all topics, if none are named; an error of the whole response (KIP-88)
+    3   throttle time
+    5   leader epochs (KIP-320)
+    6   flexible
+    7   wait for offsets of open transactions to be decided: UNSTABLE_OFFSET_COMMIT (KIP-447)
+    8   several groups at once (KIP-709)
+    9   member id and epoch of a consumer group (KIP-848)
+    10  topic ids in place of names (KIP-848)
 
 Source: the Kafka protocol, as of 4.1.
 """

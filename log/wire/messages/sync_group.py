@@ -1,4 +1,9 @@
-"""SyncGroup (14): get the assignment that the group leader has made.
+"""SyncGroup (14): the leader of a classic group assigns; every member gets what is its own.
+
+    1   throttle time
+    3   group instance id (KIP-345)
+    4   flexible
+    5   protocol type and name, both ways (KIP-559)
 
 Source: the Kafka protocol, as of 4.1.
 """
