@@ -1,6 +1,10 @@
-"""AddOffsetsToTxn (25): a transaction is going to commit offsets of this group.
+"""AddOffsetsToTxn (25): tell the coordinator that a transaction will commit a group's offsets.
 
-Source: the Kafka protocol, as of 4.1.
+    2   PRODUCER_FENCED may be answered (KIP-588)
+    3   flexible
+    4   TRANSACTION_ABORTABLE may be answered (KIP-890)
+
+Source: the Kafka protocol, as of 4.1; KIP-98.
 """
 
 from typing import Final

@@ -1,6 +1,14 @@
-"""AddPartitionsToTxn (24): a transaction is going to write to these partitions.
+"""AddPartitionsToTxn (24): tell the coordinator which partitions a transaction will write to.
 
-Source: the Kafka protocol, as of 4.1.
+Clients use versions up to 3. From 4 on it is for brokers: many transactions at once, and the
+question whether a partition is in one already.
+
+    2   PRODUCER_FENCED may be answered (KIP-588)
+    3   flexible
+    4   many transactions; `verify_only` (KIP-890)
+    5   TRANSACTION_ABORTABLE may be answered (KIP-890)
+
+Source: the Kafka protocol, as of 4.1; KIP-98.
 """
 
 from typing import Annotated, Final

@@ -1,6 +1,8 @@
-"""DescribeProducers (61): who is writing to a partition.
+"""DescribeProducers (61): who writes to a partition, and in which transaction.
 
-Source: the Kafka protocol, as of 4.1.
+It finds transactions that hang: open on a partition, unknown to the coordinator.
+
+Source: the Kafka protocol, as of 4.1; KIP-664.
 """
 
 from typing import Final

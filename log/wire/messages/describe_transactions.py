@@ -1,6 +1,6 @@
-"""DescribeTransactions (65): the state of transactional ids.
+"""DescribeTransactions (65): state and partitions of transactional ids.
 
-Source: the Kafka protocol, as of 4.1.
+Source: the Kafka protocol, as of 4.1; KIP-664.
 """
 
 from typing import Final

@@ -1,6 +1,11 @@
 """EndTxn (26): commit or abort a transaction.
 
-Source: the Kafka protocol, as of 4.1.
+    2   PRODUCER_FENCED may be answered (KIP-588)
+    3   flexible
+    4   TRANSACTION_ABORTABLE may be answered (KIP-890)
+    5   each transaction has its own producer epoch: the next is in the response (KIP-890, part 2)
+
+Source: the Kafka protocol, as of 4.1; KIP-98.
 """
 
 from typing import Annotated, Final

@@ -1,6 +1,14 @@
-"""InitProducerId (22): an identity for an idempotent or transactional producer.
+"""InitProducerId (22): get a producer id and an epoch, fencing whoever had the transactional id.
 
-Source: the Kafka protocol, as of 4.1.
+Without a transactional id: for an idempotent producer, and nothing is remembered.
+
+    2   flexible
+    3   the producer's own id and epoch, to go on after an error (KIP-360)
+    4   PRODUCER_FENCED may be answered (KIP-588)
+    5   TRANSACTION_ABORTABLE may be answered (KIP-890)
+    6   two-phase commit (KIP-939)
+
+Source: the Kafka protocol, as of 4.1; KIP-98.
 """
 
 from typing import Annotated, Final

@@ -1,6 +1,9 @@
-"""ListTransactions (66): which transactional ids there are.
+"""ListTransactions (66): which transactional ids this broker coordinates.
 
-Source: the Kafka protocol, as of 4.1.
+    1   only transactions older than so long (KIP-994)
+    2   only ids that match a pattern (KIP-1152)
+
+Source: the Kafka protocol, as of 4.1; KIP-664.
 """
 
 from typing import Annotated, Final

@@ -1,6 +1,11 @@
-"""TxnOffsetCommit (28): commit offsets as part of a transaction.
+"""TxnOffsetCommit (28): commit a group's offsets when, and if, a transaction is committed.
 
-Source: the Kafka protocol, as of 4.1.
+    2   leader epochs (KIP-320)
+    3   flexible; member, generation and instance, which are checked (KIP-447)
+    4   TRANSACTION_ABORTABLE may be answered (KIP-890)
+    5   also what AddOffsetsToTxn does (KIP-890, part 2)
+
+Source: the Kafka protocol, as of 4.1; KIP-98.
 """
 
 from typing import Annotated, Final
