@@ -18,6 +18,7 @@ practice the syncs of the next transaction cover the markers of the one before.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import partial
 from typing import NamedTuple
 
 from ..coordinator.transaction_state import (
@@ -223,8 +224,13 @@ class Transactions:
             InvalidTransactionState: there is nothing to end, or it has ended the other way.
         """
         coordinator = self._log.coordinator(transactional_id)
-        yield from self._marked(transactional_id)
-        decided = coordinator.end(transactional_id, identity, commit=commit, now=now, epochs=epochs)
+        asked = partial(
+            coordinator.end, transactional_id, identity, commit=commit, now=now, epochs=epochs
+        )
+        decided = asked()
+        if decided.status in PREPARED and self._markers.unsynced(transactional_id):
+            yield from self._marked(transactional_id)  # before an abort without a transaction
+            decided = asked()
         if decided.status not in PREPARED:
             return decided
         coordinator.put(decided)  # from here on nothing more is admitted

@@ -2,8 +2,12 @@
 
 from millpond.log.model import TopicPartition
 from millpond.log.wire.error_codes import ErrorCode
+from millpond.log.wire.messages.add_partitions_to_txn import ADD_PARTITIONS_TO_TXN
+from millpond.log.wire.messages.end_txn import END_TXN
+from millpond.log.wire.messages.init_producer_id import INIT_PRODUCER_ID
 
 from tests.twins.node_world import NodeWorld
+from tests.twins.slow_disk_world import SlowDiskWorld
 from tests.twins.transactional_client import Writer, visible
 
 ORDERS, OTHER = TopicPartition("orders", 0), TopicPartition("orders", 1)
@@ -123,6 +127,25 @@ def test_who_asks_again_for_the_same_end_gets_the_same_answer() -> None:
         assert writer.end(commit=not commit) is ErrorCode.INVALID_TXN_STATE
         world.restart(crash=True)
         assert writer.end(commit=commit) is NONE, "the decision is known for ever"
+
+
+def test_a_repeated_end_is_answered_before_the_next_transaction_can_begin() -> None:
+    """It once waited for the markers to be synced, and then ended the transaction behind."""
+    world = SlowDiskWorld()
+    world.create("orders", 1)
+    writer = Writer(world, "w")
+    for api, version, request in (
+        (INIT_PRODUCER_ID, 4, writer.init_request),
+        (ADD_PARTITIONS_TO_TXN, 3, lambda: writer.add_request(ORDERS)),
+        (END_TXN, 3, lambda: writer.end_request(commit=True)),
+    ):
+        asked = world.send(api, version, request())
+        world.sync(asked)
+        if api is INIT_PRODUCER_ID:
+            writer.become(asked.response.producer_id, asked.response.producer_epoch)
+    assert world.node.broker.partition(ORDERS).needs_sync, "the marker could still be lost"
+    assert writer.end(commit=True) is NONE
+    assert world.held == []
 
 
 def test_what_was_not_begun_cannot_be_ended() -> None:
