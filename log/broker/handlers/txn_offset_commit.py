@@ -13,6 +13,7 @@ Source: KIP-98, KIP-447, KIP-890.
 from collections.abc import Mapping
 
 from ...coordinator.group import CommitAs
+from ...coordinator.offsets import is_too_large
 from ...coordinator.transaction_state import Identity
 from ...errors import ConcurrentTransaction, Fenced
 from ...model import CommittedOffset, TopicPartition
@@ -30,7 +31,6 @@ from .failures import error_code
 
 _ABORTABLE_SINCE = 4
 _IMPLICIT_SINCE = 5
-_NO_GENERATION = -1
 
 
 def txn_offset_commit(
@@ -99,19 +99,15 @@ def _code_for(
 ) -> ErrorCode:
     if partition not in node.broker.partitions:
         return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-    metadata = (asked.committed_metadata or "").encode()
-    if len(metadata) > node.settings.offset_metadata_max_bytes:
+    if is_too_large(asked.committed_metadata or "", node.settings.offset_metadata_max_bytes):
         return ErrorCode.OFFSET_METADATA_TOO_LARGE
     return ErrorCode.NONE
 
 
 def _group_code(node: Node, request: TxnOffsetCommitRequest, caller: Caller) -> ErrorCode:
-    """Ask the group; one that does not exist takes offsets from whoever claims no generation."""
-    group = node.groups.get(request.group_id)
-    if group is None:
-        known = request.generation_id <= _NO_GENERATION
-        return ErrorCode.NONE if known else ErrorCode.ILLEGAL_GENERATION
-    code = group.check_commit(
+    """Ask the group; producers know only the classic protocol's word for an old epoch."""
+    code = node.groups.check_commit(
+        request.group_id,
         CommitAs(
             request.member_id,
             request.group_instance_id,
@@ -120,7 +116,6 @@ def _group_code(node: Node, request: TxnOffsetCommitRequest, caller: Caller) -> 
         ),
         caller.version,
     )
-    # Producers know only the classic protocol's word for it.
     return ErrorCode.ILLEGAL_GENERATION if code is ErrorCode.STALE_MEMBER_EPOCH else code
 
 
