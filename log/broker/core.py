@@ -205,19 +205,21 @@ class Broker:
             self._record(now, *records)
             self._use_configs()
 
-    def alter_defaults(self, defaults: Mapping[str, str], now: Timestamp) -> None:
-        """Give all topics these defaults, by the broker's names; durable, and in effect, on return.
+    def alter_defaults(self, broker_name: str, defaults: Mapping[str, str], now: Timestamp) -> None:
+        """Give topics these defaults, on one broker or, without a name, on all; by brokers' names.
+
+        Durable, and in effect, on return.
 
         Raises:
             ValueError: of one of them; nothing has changed.
         """
         topic_defaults(defaults)
-        self._record(now, metadata.topic_defaults_record(defaults))
+        self._record(now, metadata.topic_defaults_record(broker_name, defaults))
         self._use_configs()
 
-    def set_static_defaults(self, defaults: Mapping[str, str]) -> None:
-        """Let topics have the defaults that the broker was started with, by the topics' names."""
-        self.metadata.set_static_defaults(defaults)
+    def set_static_defaults(self, broker_name: str, defaults: Mapping[str, str]) -> None:
+        """Let topics have the defaults that this broker was started with, by the topics' names."""
+        self.metadata.set_static_defaults(broker_name, defaults)
         self._use_configs()
 
     def _use_configs(self) -> None:

@@ -5,6 +5,7 @@ own. A change counts when its record is durable: so a topic exists before its di
 gone before they are. Opening the log makes what is missing and sweeps away what is left over.
 """
 
+from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -66,14 +67,15 @@ class Metadata:
     what was durable. `revision` rises whenever topics change, so that whoever derives something from
     them can see that it is out of date.
 
-    What topics don't set has a default: as changed while the broker runs (`dynamic_defaults`, by the
-    broker's names), else as it was started with (`static_defaults`, by the topics' names), else Kafka's.
+    What topics don't set has a default: what was set while the broker runs (`dynamic_defaults`, by
+    broker, the empty name for all), else what it was started with (`static_defaults`), else Kafka's.
     Internal topics have Kafka's, for what the coordinators write must fit.
     """
 
     def __init__(self) -> None:
+        self.broker_name = ""
         self.static_defaults: Mapping[str, str] = {}
-        self.dynamic_defaults: Mapping[str, str] = {}
+        self.dynamic_defaults: dict[str, Mapping[str, str]] = {}
         self.topics: dict[str, Topic] = {}
         self.topics_by_id: dict[UUID, Topic] = {}
         self.revision = 0
@@ -99,7 +101,7 @@ class Metadata:
                 config = self.topic_config(topic.name, record["config"], internal=topic.internal)
                 self._put(replace(topic, config=config))
             case "topic-defaults", 0:
-                self.dynamic_defaults = record["config"]
+                self.dynamic_defaults[record["broker"]] = record["config"]
                 self._renew_configs()
             case "topic-partitions", 0:
                 topic = self.topics_by_id[UUID(record["id"])]
@@ -120,17 +122,25 @@ class Metadata:
                     "Millpond does not know: open the directory with the version that wrote it"
                 )
 
-    def set_static_defaults(self, defaults: Mapping[str, str]) -> None:
-        """Let topics have the defaults that the broker was started with."""
+    def set_static_defaults(self, broker_name: str, defaults: Mapping[str, str]) -> None:
+        """Let topics have the defaults that this broker was started with, by the topics' names."""
+        self.broker_name = broker_name
         self.static_defaults = defaults
         self._renew_configs()
+
+    def layers_of_defaults(self) -> list[Mapping[str, str]]:
+        """Return the defaults, by the topics' names: those of this broker, of all, of its start."""
+        of_this, of_all = (
+            topic_defaults(self.dynamic_defaults.get(name, {})) for name in (self.broker_name, "")
+        )
+        return [of_this, of_all, self.static_defaults]
 
     def topic_config(
         self, name: str, given: Mapping[str, str], *, internal: bool = False
     ) -> TopicConfig:
         """Return what these settings come to, with the defaults. Raises ConfigError."""
-        defaults = {**self.static_defaults, **topic_defaults(self.dynamic_defaults)}
-        return TopicConfig.parse(given, topic=name, defaults={} if internal else defaults)
+        defaults = {} if internal else dict(ChainMap(*map(dict, self.layers_of_defaults())))
+        return TopicConfig.parse(given, topic=name, defaults=defaults)
 
     def _renew_configs(self) -> None:
         for topic in list(self.topics.values()):
@@ -169,9 +179,9 @@ def topic_partitions_record(topic: Topic, partitions: int) -> bytes:
     )
 
 
-def topic_defaults_record(defaults: Mapping[str, str]) -> bytes:
-    """Say that topics have these defaults from now on, by the broker's names, and no others."""
-    return _record("topic-defaults", config=dict(defaults))
+def topic_defaults_record(broker_name: str, defaults: Mapping[str, str]) -> bytes:
+    """Say that topics have these defaults on a broker, or on all, from now on, and no others."""
+    return _record("topic-defaults", broker=broker_name, config=dict(defaults))
 
 
 def removed_topic_record(topic: Topic) -> bytes:

@@ -76,7 +76,7 @@ class Node:
     metrics: Metrics = field(default_factory=Metrics)
 
     def __post_init__(self) -> None:
-        self.broker.set_static_defaults(self.settings.topic_defaults)
+        self.broker.set_static_defaults(str(self.settings.node_id), self.settings.topic_defaults)
         limits = ConsumerGroupLimits(
             session_timeout_ms=self.settings.group_consumer_session_timeout_ms,
             heartbeat_interval_ms=self.settings.group_consumer_heartbeat_interval_ms,

@@ -148,10 +148,13 @@ def test_types_and_words_for_people_are_told_on_demand() -> None:
 def test_synonyms_are_all_that_would_give_the_value_in_their_order() -> None:
     world = NodeWorld(settings={"log.retention.hours": "1"})
     world.create("orders", retention_ms="5000")
-    assert increment(world, (BROKER, "", [("log.retention.ms", SET, "6000")])) == [0]
+    of_this = (BROKER, "1", [("log.retention.ms", SET, "5500")])
+    of_all = (BROKER, "", [("log.retention.ms", SET, "6000")])
+    assert increment(world, of_this, of_all) == [0, 0]
     found = entry(world, TOPIC, "orders", "retention.ms", synonyms=True).synonyms
     assert [(one.name, one.value, one.source) for one in found] == [
         ("retention.ms", "5000", ConfigSource.TOPIC),
+        ("log.retention.ms", "5500", ConfigSource.DYNAMIC_BROKER),
         ("log.retention.ms", "6000", ConfigSource.DYNAMIC_DEFAULT_BROKER),
         ("log.retention.ms", "3600000", ConfigSource.STATIC_BROKER),
         ("log.retention.ms", "604800000", ConfigSource.DEFAULT),

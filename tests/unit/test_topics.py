@@ -182,13 +182,13 @@ def test_settings_are_altered_all_or_none() -> None:
 
 def test_defaults_hold_for_topics_that_say_nothing() -> None:
     world = World()
-    world.broker.set_static_defaults({"retention.ms": "100", "segment.ms": "7"})
+    world.broker.set_static_defaults("1", {"retention.ms": "100", "segment.ms": "7"})
     world.broker.create_topics(
         [TopicSpec("orders", 1), TopicSpec("own", 1, config={"segment.ms": "8"})], NOW
     )
-    world.broker.alter_defaults({"log.retention.hours": "1", "log.segment.bytes": "1000"}, NOW)
+    world.broker.alter_defaults("", {"log.retention.hours": "1", "log.segment.bytes": "1000"}, NOW)
     world.broker.create_topics([TopicSpec("later", 1)], NOW)
-    world.crash().set_static_defaults({"retention.ms": "100", "segment.ms": "7"})
+    world.crash().set_static_defaults("1", {"retention.ms": "100", "segment.ms": "7"})
     configs = [
         world.broker.partition(TopicPartition(n, 0)).config for n in ("orders", "own", "later")
     ]
@@ -197,14 +197,18 @@ def test_defaults_hold_for_topics_that_say_nothing() -> None:
     assert {config.segment_bytes for config in configs} == {1000}
     assert configs[0].to_mapping()["retention.ms"] == "3600000"
     with pytest.raises(ValueError, match=r"log.roll.ms='x' won't do"):
-        world.broker.alter_defaults({"log.roll.ms": "x"}, NOW)
-    world.broker.alter_defaults({}, NOW)
+        world.broker.alter_defaults("", {"log.roll.ms": "x"}, NOW)
+    world.broker.alter_defaults("1", {"log.retention.ms": "200"}, NOW)
+    world.broker.alter_defaults("2", {"log.retention.ms": "300"}, NOW)
+    assert world.broker.partition(ORDERS).config.retention_ms == 200, "what was set for this broker"
+    world.broker.alter_defaults("1", {}, NOW)
+    world.broker.alter_defaults("", {}, NOW)
     assert world.broker.partition(ORDERS).config.retention_ms == 100
 
 
 def test_internal_topics_have_defaults_of_their_own() -> None:
     world = World()
-    world.broker.alter_defaults({"message.max.bytes": "1"}, NOW)
+    world.broker.alter_defaults("", {"message.max.bytes": "1"}, NOW)
     internal = world.crash().partition(TopicPartition("__consumer_offsets", 0))
     assert internal.config.max_message_bytes > 1_000_000
 

@@ -3,8 +3,8 @@
 Each resource is altered or refused by itself; but two of one name in one request are both refused, for
 nobody could say which comes last. What is altered is durable, and in effect, before the answer.
 
-A topic's settings are its own; those of the broker that can be changed are the defaults it gives to
-topics, and only for the whole cluster (the empty name).
+A topic's settings are its own. Those of a broker that can be changed are the defaults it gives to topics:
+those of this broker, or, under the empty name, of all.
 """
 
 from collections import Counter
@@ -48,7 +48,7 @@ def carry_out(
     times = Counter((one.resource_type, one.resource_name) for one in changes)
     refusals: list[Refusal | None] = []
     topics: dict[str, Settings] = {}
-    defaults: Settings | None = None
+    defaults: dict[str, Settings] = {}
     for one in changes:
         try:
             if times[one.resource_type, one.resource_name] > 1:
@@ -57,7 +57,7 @@ def carry_out(
             if one.resource_type == ResourceType.TOPIC:
                 topics[one.resource_name] = _of_topic(node, one)
             elif one.resource_type == ResourceType.BROKER:
-                defaults = _of_broker(node, one)
+                defaults[one.resource_name] = _of_broker(node, one)
             else:
                 raise Refusal(
                     ErrorCode.INVALID_REQUEST, f"Unknown resource type {one.resource_type}"
@@ -68,8 +68,8 @@ def carry_out(
             refusals.append(None)
     if not validate_only:
         node.broker.alter_topics(topics, node.now())
-        if defaults is not None:
-            node.broker.alter_defaults(defaults, node.now())
+        for broker_name, settings in defaults.items():
+            node.broker.alter_defaults(broker_name, settings, node.now())
     return refusals
 
 
@@ -101,13 +101,9 @@ def _of_topic(node: Node, one: ConfigChange) -> Settings:
 
 
 def _of_broker(node: Node, one: ConfigChange) -> Settings:
-    """Return the new defaults for topics. Raises Refusal."""
+    """Return a broker's new defaults for topics. Raises Refusal."""
     if one.resource_name:
         check_broker_name(node, one.resource_name)
-        raise Refusal(
-            ErrorCode.INVALID_REQUEST,
-            f"Cannot update these configs of a single broker, only of all: Set({', '.join(one.keys)})",
-        )
     fixed = [key for key in one.keys if key not in BROKER_NAMES]
     if fixed:
         raise Refusal(
@@ -119,7 +115,7 @@ def _of_broker(node: Node, one: ConfigChange) -> Settings:
         setting.broker_name: default_synonyms(key, known)[0].value
         for key, setting in TOPIC_SETTINGS.items()
     }
-    settings = one.change(known.dynamic_defaults, effective)
+    settings = one.change(known.dynamic_defaults.get(one.resource_name, {}), effective)
     try:
         topic_defaults(settings)
     except ValueError as error:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 from ...config import TopicConfig
-from ...topic_settings import TOPIC_SETTINGS, Kind, topic_defaults
+from ...topic_settings import TOPIC_SETTINGS, Kind
 from ..metadata import Metadata
 from ..settings import BrokerSettings
 
@@ -67,6 +67,13 @@ CONFIG_TYPES: Final[Mapping[Kind | Literal["boolean"], int]] = {
 }
 """How the protocol numbers Kafka's types."""
 
+_LAYERS: Final = (
+    ConfigSource.DYNAMIC_BROKER,
+    ConfigSource.DYNAMIC_DEFAULT_BROKER,
+    ConfigSource.STATIC_BROKER,
+)
+"""Where the defaults come from that `Metadata.layers_of_defaults` names."""
+
 _WITHOUT_EFFECT: Final = "Kept for tools that ask for it; it has no effect here."
 
 
@@ -91,15 +98,12 @@ def topic_entries(topic_config: TopicConfig, known: Metadata) -> list[ConfigEntr
 def default_synonyms(name: str, known: Metadata) -> list[Synonym]:
     """Return what a topic's setting is without the topic: the one that counts first."""
     setting = TOPIC_SETTINGS[name]
-    dynamic = topic_defaults(known.dynamic_defaults)
-    found = [Synonym(setting.broker_name, setting.default, ConfigSource.DEFAULT)]
-    for defaults, source in (
-        (known.static_defaults, ConfigSource.STATIC_BROKER),
-        (dynamic, ConfigSource.DYNAMIC_DEFAULT_BROKER),
-    ):
-        if name in defaults:
-            found.insert(0, Synonym(setting.broker_name, defaults[name], source))
-    return found
+    found = [
+        Synonym(setting.broker_name, defaults[name], source)
+        for defaults, source in zip(known.layers_of_defaults(), _LAYERS, strict=True)
+        if name in defaults
+    ]
+    return [*found, Synonym(setting.broker_name, setting.default, ConfigSource.DEFAULT)]
 
 
 def broker_entries(settings: BrokerSettings, known: Metadata) -> list[ConfigEntry]:
@@ -130,5 +134,5 @@ def dynamic_entries(known: Metadata) -> list[ConfigEntry]:
             [Synonym(name, value, ConfigSource.DYNAMIC_DEFAULT_BROKER)],
             CONFIG_TYPES[types.get(name, "long")],
         )
-        for name, value in sorted(known.dynamic_defaults.items())
+        for name, value in sorted(known.dynamic_defaults.get("", {}).items())
     ]
