@@ -15,9 +15,10 @@ from millpond.log.wire.messages.fetch import FETCH
 from millpond.log.wire.messages.metadata import METADATA
 from millpond.log.wire.messages.produce import PRODUCE
 from millpond.log.wire.primitives import ELEMENTS_MAX, read_uvarint, skip_tags, uvarint
-from millpond.tests.twins.messages import Case, all_cases
+from millpond.tests.twins.messages import Case, all_cases, messages
 
 CASES = [case for cases in all_cases().values() for case in cases]
+BYTE = st.integers(0, 255)
 HUGE = [2**31 - 1, 2**31, 2**32 - 1]
 
 
@@ -47,6 +48,32 @@ def test_random_bytes_are_a_message_or_malformed(case: Case, data: bytes) -> Non
 def test_random_bytes_are_a_message_or_malformed_many(case: Case, data: bytes) -> None:
     with suppress(MalformedMessage):
         case.read(data)
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_a_message_with_some_bytes_wrong_is_a_message_or_malformed(data: st.DataObject) -> None:
+    spoil(data)
+
+
+@pytest.mark.long
+@settings(max_examples=20_000, deadline=None)
+@given(data=st.data())
+def test_a_message_with_some_bytes_wrong_is_a_message_or_malformed_many(
+    data: st.DataObject,
+) -> None:
+    spoil(data)
+
+
+def spoil(data: st.DataObject) -> None:
+    case = data.draw(st.sampled_from(CASES))
+    written = bytearray(case.write(data.draw(messages(case.message, case.version))))
+    for _ in range(data.draw(st.integers(1, 3))):
+        if written:
+            position = data.draw(st.integers(0, min(len(written), 500) - 1))
+            written[position] = data.draw(st.sampled_from([0, 1, 0x7F, 0x80, 0xFF]) | BYTE)
+    with suppress(MalformedMessage):
+        case.read(written)
 
 
 @given(data=st.binary(max_size=60), flexible=st.booleans())
