@@ -92,7 +92,7 @@ def read_message(
         MalformedMessage: the bytes are not one.
     """
     try:
-        return reader(message, version, flexible=flexible)(buffer, position, [ELEMENTS_MAX])
+        return reader(message, version, flexible)(buffer, position, [ELEMENTS_MAX])
     except (struct.error, IndexError) as error:
         raise MalformedMessage(f"{message.__name__} v{version} is cut short: {error}") from error
     except UnicodeDecodeError as error:
@@ -110,7 +110,7 @@ def write_message(message: Message, version: int, chunks: list[bytes], *, flexib
     """
     kind = type(message)
     try:
-        writer(kind, version, flexible=flexible)(message, chunks)
+        writer(kind, version, flexible)(message, chunks)
     except (struct.error, AttributeError, TypeError, UnicodeEncodeError) as error:
         raise UnwritableMessage(f"{kind.__name__} v{version}: {error}: {message}") from error
     except UnwritableMessage as error:

@@ -36,7 +36,7 @@ Reader: TypeAlias = Callable[[memoryview, int, list[int]], tuple[Any, int]]
 
 
 @cache
-def reader(message: type[Message], version: int, *, flexible: bool) -> Reader:
+def reader(message: type[Message], version: int, flexible: bool) -> Reader:
     """Return the function that reads this version of a message.
 
     It raises MalformedMessage, struct.error, IndexError or UnicodeDecodeError, all of which mean
@@ -98,7 +98,7 @@ class _ReaderSource(Source):
                 self.add(depth, f"{target} = uuid_of({target})")
 
     def _message(self, depth: int, target: str, kind: type[Message], *, nullable: bool) -> None:
-        read = self.name("read", reader(kind, self.version, flexible=self.flexible))
+        read = self.name("read", reader(kind, self.version, self.flexible))
         if nullable:  # a byte says whether there is one: 1, or -1 for null
             self.add(depth, "position += 1", "if buffer[position - 1] > 127:")
             self.add(depth, f"    {target} = None", "else:")

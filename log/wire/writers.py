@@ -18,7 +18,7 @@ Writer: TypeAlias = Callable[[Any, list[Any]], None]
 
 
 @cache
-def writer(message: type[Message], version: int, *, flexible: bool) -> Writer:
+def writer(message: type[Message], version: int, flexible: bool) -> Writer:
     """Return the function that writes this version of a message.
 
     Of a value that can't be written it raises UnwritableMessage, struct.error, AttributeError,
@@ -56,7 +56,7 @@ class _WriterSource(Source):
     def _value(self, depth: int, field: Field, source: str, *, nullable: bool) -> None:
         kind = field.kind
         if not isinstance(kind, Kind):
-            write = self.name("write", writer(kind, self.version, flexible=self.flexible))
+            write = self.name("write", writer(kind, self.version, self.flexible))
             if nullable:
                 self.add(depth, f"if {source} is None:", "    append(b'\\xff')", "else:")
                 self.add(depth + 1, "append(b'\\x01')")
