@@ -1,6 +1,7 @@
 """Which error code says what went wrong in the log.
 
-One table for all handlers. An error that is not in it is our own fault, and leaves the handler.
+One table for all handlers. An error that is not in it leaves the handler: a fault of ours, or a failed
+disk, with which the broker stops.
 """
 
 from collections.abc import Mapping
@@ -10,7 +11,6 @@ from ...errors import (
     ConcurrentTransaction,
     CorruptRecord,
     DamagedBatch,
-    DiskFailed,
     Fenced,
     InvalidRecord,
     InvalidTimestamp,
@@ -30,7 +30,6 @@ _CODES: Final[Mapping[type[LogError], ErrorCode]] = {
     ConcurrentTransaction: ErrorCode.CONCURRENT_TRANSACTIONS,
     CorruptRecord: ErrorCode.KAFKA_STORAGE_ERROR,
     DamagedBatch: ErrorCode.CORRUPT_MESSAGE,
-    DiskFailed: ErrorCode.KAFKA_STORAGE_ERROR,
     Fenced: ErrorCode.INVALID_PRODUCER_EPOCH,
     InvalidRecord: ErrorCode.INVALID_RECORD,
     InvalidTimestamp: ErrorCode.INVALID_TIMESTAMP,
