@@ -36,15 +36,17 @@ class Api(Generic[RequestT, ResponseT]):
         return version >= self.flexible_since
 
     def read_request(self, version: int, buffer: memoryview, position: int = 0) -> RequestT:
-        """Read a request, without its header, up to the end of the buffer.
+        """Read a request, without its header. What follows it is ignored, as Kafka does.
+
+        librdkafka 2 sends three bytes too many with Metadata 13 for all topics.
 
         Raises:
             UnsupportedVersion, MalformedMessage.
         """
         self.check_version(version)
-        return _read_all(
-            self.request, version, buffer, position, flexible=self.is_flexible(version)
-        )
+        flexible = self.is_flexible(version)
+        request, _end = read_message(self.request, version, buffer, position, flexible=flexible)
+        return request
 
     def read_response(self, version: int, buffer: memoryview, position: int = 0) -> ResponseT:
         """Read a response, without its header, up to the end of the buffer.
@@ -53,9 +55,13 @@ class Api(Generic[RequestT, ResponseT]):
             UnsupportedVersion, MalformedMessage.
         """
         self.check_version(version)
-        return _read_all(
-            self.response, version, buffer, position, flexible=self.is_flexible(version)
-        )
+        flexible = self.is_flexible(version)
+        response, end = read_message(self.response, version, buffer, position, flexible=flexible)
+        if end != len(buffer):
+            raise MalformedMessage(
+                f"{self.response.__name__} v{version} ends at {end} of {len(buffer)} bytes"
+            )
+        return response
 
     def write_request(self, version: int, request: RequestT, chunks: list[bytes]) -> None:
         """Append a request, without its header, to the chunks.
@@ -115,14 +121,3 @@ def write_message(message: Message, version: int, chunks: list[bytes], *, flexib
         raise UnwritableMessage(f"{kind.__name__} v{version}: {error}: {message}") from error
     except UnwritableMessage as error:
         raise UnwritableMessage(f"{kind.__name__} v{version}: {error}") from error
-
-
-def _read_all(
-    message: type[MessageT], version: int, buffer: memoryview, position: int, *, flexible: bool
-) -> MessageT:
-    read, after = read_message(message, version, buffer, position, flexible=flexible)
-    if after != len(buffer):
-        raise MalformedMessage(
-            f"{message.__name__} v{version} ends at {after}, but {len(buffer) - after} bytes follow"
-        )
-    return read

@@ -182,7 +182,7 @@ def test_a_tagged_field_must_end_where_it_says() -> None:
     read = response.read(head + b"\1\x08" + epoch)
     assert read.finalized_features_epoch == 7  # type: ignore[attr-defined]
     for said, content in ((7, epoch), (9, epoch + b"\0")):
-        with pytest.raises(MalformedMessage, match=r"finalized_features_epoch|follow"):
+        with pytest.raises(MalformedMessage, match=r"finalized_features_epoch|ends at"):
             response.read(head + b"\1" + bytes([said]) + content)
 
 
