@@ -143,12 +143,12 @@ def fields_of(message: type[Message]) -> tuple[Field, ...]:
     """Return what a message consists of, in the order in which it is written."""
     hints = get_type_hints(message, include_extras=True)
     return tuple(
-        _field(known.name, hints[known.name], implicit_default(known))
+        _field(known.name, hints[known.name], _default_of(known))
         for known in msgspec.structs.fields(message)
     )
 
 
-def implicit_default(field: msgspec.structs.FieldInfo) -> Any:
+def _default_of(field: msgspec.structs.FieldInfo) -> Any:
     """Return a field's default; `msgspec.NODEFAULT` where there is none."""
     if field.default_factory is not msgspec.NODEFAULT:
         return field.default_factory()
@@ -160,7 +160,7 @@ def _field(name: str, hint: Any, default: Any) -> Field:
     hint, marks = _unwrap(hint)
     nullable = get_origin(hint) in (Union, types.UnionType) and type(None) in get_args(hint)
     if nullable:
-        (hint,) = [part for part in _parts(hint) if part is not type(None)]
+        (hint,) = [part for part in get_args(hint) if part is not type(None)]
         hint, more = _unwrap(hint)
         marks += more
         nullable_since = 0
@@ -192,10 +192,6 @@ def _unwrap(hint: Any) -> tuple[Any, list[Any]]:
             return bytes, marks
         return inner, marks
     return hint, []
-
-
-def _parts(union: Any) -> tuple[Any, ...]:
-    return get_args(union)
 
 
 def _is_message(hint: Any) -> bool:
