@@ -2,8 +2,8 @@
 
 A batch of a client is checked as far as its head goes: form, CRC, size, timestamps, and that it is
 nothing only a broker may write. Its records stay unseen, as everywhere in storage, but for two kinds
-of topics. Where compaction is to come, every record must have a key: one without would be accepted
-today and be gone tomorrow. And where the topic has a compression of its own (`compression.type`),
+of topics. Where compaction is to come, every record must have a key, for one without would be
+accepted today and be gone tomorrow, and its proper offset, by which it outdates others. And where the topic has a compression of its own (`compression.type`),
 the records as a whole are unpacked and packed again.
 
 Kafka looks at every record that it takes, and so refuses two things that are taken here: a timestamp
@@ -68,7 +68,7 @@ def admit(
         if config.timestamp_type == "CreateTime":
             _check_timestamps(header, partition, config, now)
         if config.cleanup_compact:
-            _check_keys(batch, partition)
+            _check_keyed(batch, partition)
         codec = _CODECS.get(config.compression_type)
         if codec is not None and header.attributes & CODEC_MASK != codec:
             batch = recompress(batch, codec)
@@ -106,8 +106,12 @@ def _check_client(header: BatchHeader, partition: TopicPartition) -> None:
         raise InvalidRecord(f"{partition}: a new batch has base offset 0, not {header.base_offset}")
 
 
-def _check_keys(batch: WritableBuffer, partition: TopicPartition) -> None:
+def _check_keyed(batch: WritableBuffer, partition: TopicPartition) -> None:
     for number, record in enumerate(iterate_batch(batch)):
+        if record.offset != number:
+            raise InvalidRecord(
+                f"{partition}: record {number} of the batch says that it is {record.offset}"
+            )
         if record.key is None:
             raise InvalidRecord(
                 f"{partition}: record {number} of the batch has no key, which a compacted topic needs"

@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING, Final
 
 from ..batch import read_header
 from ..model import Offset, Timestamp
-from ..records import decode_batch
 from . import swap
 from .aborted import encode_aborted
 from .checkpoints import CLEANER_FILE, read_offset, write_offset
-from .compaction_filter import CompactionFilter, TransactionOutcomes
+from .compaction_filter import CompactionFilter, TransactionOutcomes, readable
 from .segment import TXN_INDEX, Segment, file_name
 
 if TYPE_CHECKING:
@@ -108,7 +107,7 @@ class Compaction:
             for header, batch in segment.checked_batches():
                 if header.is_control or self.keep.outcomes.is_aborted(header):
                     continue
-                for record in decode_batch(batch):
+                for record in readable(header, batch) or ():
                     if record.key is not None:
                         latest[record.key] = record.offset
 

@@ -11,11 +11,15 @@ the base timestamp with an attribute bit. A batch with nothing left is dropped, 
 a producer that is remembered: then it stays as a header without records, which keeps the sequence
 number and epoch.
 
+A batch that can't be read stays as it is, and its records outdate none: a client may have sent what
+is no records, or so many that to unpack them is an attack. That must neither stop compaction for ever
+nor cost more memory than a usual batch.
+
 Source: KIP-534; KIP-98 for markers and producer state.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from ..batch import (
@@ -28,12 +32,28 @@ from ..batch import (
     write_header,
 )
 from ..compression import compress, decompress
+from ..errors import InvalidRecord
 from ..model import Compression, Offset, Record, Timestamp
 from ..records import decode_batch
 from ..records_plain import encode_records, record_slices
 from .aborted import AbortedTransaction
 
+RECORDS_READ_MAX: Final = 1_000_000
+"""Of one batch. A million take some 150 MB, for as long as the batch is looked at."""
+
 _NO_DATA: Final = (-2, -1)
+
+
+def readable(header: BatchHeader, batch: Buffer) -> Sequence[Record] | None:
+    """Return a batch's records; None if they can't be read, are too many, or not in their place."""
+    if header.record_count > RECORDS_READ_MAX:
+        return None
+    try:
+        records = decode_batch(batch)
+    except InvalidRecord:
+        return None
+    first, last = header.base_offset, header.last_offset
+    return records if all(first <= record.offset <= last for record in records) else None
 
 
 class TransactionOutcomes:
@@ -104,7 +124,10 @@ class CompactionFilter:
                 return None
         horizon = header.delete_horizon
         tombstones_stay = horizon is None or self._now < horizon
-        records = decode_batch(batch)
+        records = readable(header, batch)
+        if records is None:
+            self.records_after += header.record_count
+            return batch
         latest = self.latest.get
         kept = []
         has_tombstone = False
