@@ -14,22 +14,21 @@ from collections.abc import Callable, Iterable, Mapping
 from uuid import UUID
 
 from ..config import TopicConfig
-from ..errors import ConfigError, CorruptRecord, TopicExists, UnknownTopic
+from ..errors import ConfigError, TopicExists, UnknownTopic
 from ..model import NewRecord, Offset, Timestamp, TopicPartition, TopicSpec
 from ..records import decode_batch, encode_batch
 from ..storage.disk import Disk, Space
 from ..storage.partition_log import LogAppend, PartitionLog
 from ..topic_settings import topic_defaults
 from . import checkpoints, metadata
-from .directories import check_vacant, discard, is_of_metadata, make_partitions, sweep
+from .directories import check_vacant, discard, make_partitions, sweep
 from .growth import Growth, new_topics
+from .loading import Loading
 from .metadata import (
     INTERNAL_CONFIG,
     INTERNAL_PARTITIONS,
     INTERNAL_TOPICS,
-    METADATA_CONFIG,
     METADATA_PARTITION,
-    METADATA_TOPIC_ID,
     Metadata,
     Topic,
 )
@@ -71,14 +70,16 @@ class Broker:
         broker = cls(
             disk, durable_reads=durable_reads, new_topic_id=new_topic_id, read_only=read_only
         )
-        clean = not read_only and checkpoints.take_clean_mark(disk)
-        points = checkpoints.read_recovery_points(disk)
-        broker._open_metadata(now, clean=clean, points=points)
+        loading = Loading(disk, now, read_only=read_only)
+        broker._load_metadata(loading.metadata_log())
         if not read_only:
             sweep(disk, broker.metadata)
+        leader_epoch = max(broker.leader_epoch, 0)
         for topic in broker.metadata.topics.values():
             for number in range(topic.partitions):
-                broker._open_partition(topic, number, now, clean=clean, points=points)
+                log = loading.partition(topic, number, leader_epoch=leader_epoch)
+                if log is not None:
+                    broker._add([log])
         if not read_only and not broker.metadata.topics.keys() >= set(INTERNAL_TOPICS):
             broker._create_internal_topics(now)
         return broker
@@ -182,12 +183,13 @@ class Broker:
     def grow(self, growth: Growth, count: int, now: Timestamp) -> bool:
         """Make up to `count` more partitions, durably; let all be seen, and say so, after the last."""
         some = [growth.missing.pop() for _ in range(min(count, len(growth.missing)))]
-        growth.made += self._make(some, now)
+        leader_epoch = max(self.leader_epoch, 0)
+        growth.made += make_partitions(self._disk, some, leader_epoch=leader_epoch, now=now)
         if growth.missing:
             return False
         for record in growth.records:
             self.metadata.apply(record)
-        self.partitions.update((log.partition, log) for log in growth.made)
+        self._add(growth.made)
         return True
 
     def alter_topics(self, configs: Mapping[str, Mapping[str, str]], now: Timestamp) -> None:
@@ -203,7 +205,7 @@ class Broker:
             records.append(metadata.topic_config_record(topic, config))
         if records:
             self._record(now, *records)
-            self._use_configs()
+            self._use_configs(self.topic(name) for name in configs)
 
     def alter_defaults(self, broker_name: str, defaults: Mapping[str, str], now: Timestamp) -> None:
         """Give topics these defaults, on one broker or, without a name, on all; by brokers' names.
@@ -215,15 +217,15 @@ class Broker:
         """
         topic_defaults(defaults)
         self._record(now, metadata.topic_defaults_record(broker_name, defaults))
-        self._use_configs()
+        self._use_configs(self.metadata.topics.values())
 
     def set_static_defaults(self, broker_name: str, defaults: Mapping[str, str]) -> None:
         """Let topics have the defaults that this broker was started with, by the topics' names."""
         self.metadata.set_static_defaults(broker_name, defaults)
-        self._use_configs()
+        self._use_configs(self.metadata.topics.values())
 
-    def _use_configs(self) -> None:
-        for topic in self.metadata.topics.values():
+    def _use_configs(self, topics: Iterable[Topic]) -> None:
+        for topic in topics:
             for log in self._logs_of(topic):
                 log.config = topic.config
 
@@ -307,65 +309,18 @@ class Broker:
 
     # -- opening -------------------------------------------------------------------------------
 
-    def _open_metadata(
-        self, now: Timestamp, *, clean: bool, points: Mapping[TopicPartition, Offset]
-    ) -> None:
-        config = TopicConfig.parse(METADATA_CONFIG, topic=METADATA_PARTITION.topic)
-        directory = str(METADATA_PARTITION)
-        topic = Topic(METADATA_PARTITION.topic, METADATA_TOPIC_ID, 1, config, internal=True)
-        if self.read_only and not self._disk.exists(directory):
-            raise ConfigError("there is no log in this directory, so there is nothing to read")
-        self._open_partition(topic, 0, now, clean=clean, points=points)
-        if METADATA_PARTITION not in self.partitions:
-            raise ConfigError("the log in this directory is only just being made; try again")
-        for _header, batch in batches_of(self.partitions[METADATA_PARTITION]):
+    def _load_metadata(self, log: PartitionLog) -> None:
+        self._add([log])
+        for _header, batch in batches_of(log):
             for record in decode_batch(batch):
                 assert record.value is not None
                 self.metadata.apply(record.value)
         self._next_producer_id = self.metadata.producer_ids_end
 
-    def _open_partition(
-        self,
-        topic: Topic,
-        number: int,
-        now: Timestamp,
-        *,
-        clean: bool,
-        points: Mapping[TopicPartition, Offset],
-    ) -> None:
-        partition = TopicPartition(topic.name, number)
-        directory = str(partition)
-        try:
-            log = PartitionLog.open(
-                self._disk,
-                directory,
-                partition,
-                topic.config,
-                clean=clean,
-                recovery_point=points.get(partition, 0),
-                now=now,
-                read_only=self.read_only,
-            )
-        except FileNotFoundError:
-            if not self.read_only:  # else the process that writes is making or removing it
-                self._make_again(topic, number, now)
-            return
-        except CorruptRecord as error:
-            if self.read_only or not is_of_metadata(error.file):
-                raise
-            self._make_again(topic, number, now)
-            return
-        if log.topic_id != topic.topic_id:  # of a topic of the same name that was removed
-            self.discard([log])
-            self._make_again(topic, number, now)
-            return
-        log.durable_reads = self._durable_reads
-        self.partitions[partition] = log
-
-    def _make_again(self, topic: Topic, number: int, now: Timestamp) -> None:
-        """Make a partition that a power cut kept from being made."""
-        check_vacant(self._disk, topic, number)
-        self.partitions.update((log.partition, log) for log in self._make([(topic, number)], now))
+    def _add(self, logs: Iterable[PartitionLog]) -> None:
+        for log in logs:
+            log.durable_reads = self._durable_reads
+            self.partitions[log.partition] = log
 
     def _create_internal_topics(self, now: Timestamp) -> None:
         config = TopicConfig.parse(INTERNAL_CONFIG, topic="__")
@@ -380,13 +335,6 @@ class Broker:
         self.grow(growth, len(growth.missing), now)
 
     # -- changing what exists ------------------------------------------------------------------
-
-    def _make(self, partitions: Iterable[tuple[Topic, int]], now: Timestamp) -> list[PartitionLog]:
-        epoch = max(self.leader_epoch, 0)
-        made = make_partitions(self._disk, partitions, leader_epoch=epoch, now=now)
-        for log in made:
-            log.durable_reads = self._durable_reads
-        return made
 
     def _logs_of(self, topic: Topic) -> list[PartitionLog]:
         return [self.partitions[TopicPartition(topic.name, n)] for n in range(topic.partitions)]

@@ -153,6 +153,13 @@ class Metadata:
         self.revision += 1
 
 
+def metadata_topic() -> Topic:
+    """Return the topic of this log itself, which no record tells of."""
+    name = METADATA_PARTITION.topic
+    config = TopicConfig.parse(METADATA_CONFIG, topic=name)
+    return Topic(name, METADATA_TOPIC_ID, 1, config, internal=True)
+
+
 def topic_record(topic: Topic) -> bytes:
     """Say that a topic exists."""
     return _record(
