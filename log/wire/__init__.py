@@ -7,4 +7,7 @@
     api.py          an API, and reading and writing its messages with the errors they may have
     frames.py       messages on a connection: lengths and headers
     error_codes.py  what responses say went wrong
+
+Handlers and coordinators need to know only `messages/`, the error codes and, for the records that
+coordinators keep in the same encoding, `schema.py` and `api.py`.
 """
