@@ -48,7 +48,8 @@ class Case(NamedTuple):
     def read(self, data: bytes | bytearray) -> Message:
         """Read all bytes as this case's message."""
         read = self.api.read_request if self.is_request else self.api.read_response
-        return read(self.version, memoryview(data))
+        message: Message = read(self.version, memoryview(data))
+        return message
 
     def write(self, message: Message) -> bytes:
         """Return the bytes of a message, without a header."""
