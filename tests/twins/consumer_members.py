@@ -84,6 +84,10 @@ class ConsumerMember:
         """Give up what is to be given up, and begin with what is new."""
         self.owned = self.told
 
+    def tell_everything(self) -> None:
+        """Do not know what the last heartbeat came to, so say everything with the next one."""
+        self._tells_everything = True
+
     def forget(self) -> None:
         """Give up everything, and be about to join."""
         self.epoch, self.owned, self.told, self._said = 0, frozenset(), frozenset(), None
