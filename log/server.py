@@ -14,6 +14,7 @@ import ssl
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -21,23 +22,25 @@ import anyio
 
 from .broker.handlers.table import SERVED
 from .broker.identity import cluster_id_of
-from .broker.node import Endpoint, Node
+from .broker.node import Endpoint, Node, NodeClock
 from .broker.settings import BrokerSettings
 from .embedded import EmbeddedLog
 from .errors import DiskFailed
+from .shell.acceptor import Acceptor
 from .shell.alarm import Alarm
 from .shell.clock import SystemClock
 from .shell.connection import Connection
 from .shell.connections import Connections
 from .shell.driver import Driver
 from .shell.flusher import Durability
-from .shell.listeners import BACKLOG, Listener, bind, parse_advertised, unbind
+from .shell.listeners import Bound, Listener, bound
 from .storage.disk import Disk
 
 DRAIN_S_MAX: Final = 10.0
 """How long a server that stops waits for what it has begun to answer."""
 
-HANDSHAKE_S_MAX: Final = 10.0
+CONNECT_S_MAX: Final = 0.5
+"""How long it then waits for connections that are being made."""
 
 
 class Server:
@@ -54,30 +57,16 @@ class Server:
         self._log = log
         self._driver = Driver(node, log, on_disk_failed=self._on_disk_failed)
         self._connections = Connections(self._driver, node.settings)
-        self._servers: list[asyncio.Server] = []
+        self._acceptors: list[Acceptor] = []
         self._failed = asyncio.get_running_loop().create_future()
         self._alarm = Alarm(self._driver)
 
-    async def listen(self, listener: Listener, tls: ssl.SSLContext | None) -> None:
-        """Accept connections at an address.
-
-        Raises:
-            ConfigError: that can't be done.
-        """
-        loop = asyncio.get_running_loop()
-        for bound in bind(listener.address):
-            name = bound.getsockname()
-            endpoint = self._endpoint_of(listener, name)
-            self._servers.append(
-                await loop.create_server(
-                    lambda endpoint=endpoint: Connection(self._connections, endpoint),
-                    sock=bound,
-                    ssl=tls,
-                    ssl_handshake_timeout=HANDSHAKE_S_MAX if tls else None,
-                    backlog=BACKLOG,
-                )
-            )
-            self.addresses.append(name if isinstance(name, str) else Endpoint(*name[:2]))
+    def listen(self, bound: Bound, tls: ssl.SSLContext | None) -> None:
+        """Accept connections at a socket."""
+        make = partial(Connection, self._connections, bound.endpoint)
+        acceptor = Acceptor(bound.socket, make, tls, self._connections.has_place)
+        self._acceptors.append(acceptor)
+        self.addresses.append(bound.address)
 
     async def until_failed(self) -> None:
         """Wait until the disk fails, which may be never.
@@ -89,21 +78,14 @@ class Server:
 
     async def stop(self) -> None:
         """Accept no more connections, answer what is in flight, and close."""
-        for server in self._servers:
-            server.close()
-        for address in self.addresses:
-            unbind(address)
+        for acceptor in self._acceptors:
+            await acceptor.close(CONNECT_S_MAX)
         self._connections.end()
         await self._connections.closed_by(asyncio.get_running_loop().time() + DRAIN_S_MAX)
         self._connections.abort()
         await asyncio.sleep(0)  # for transports to tell their protocols
         self._alarm.close()
         self._driver.close()
-
-    def _endpoint_of(self, listener: Listener, name: str | tuple[object, ...]) -> Endpoint | None:
-        if listener.advertised is not None:
-            return parse_advertised(listener.advertised)
-        return Endpoint(name, 0) if isinstance(name, str) else None
 
     def _on_disk_failed(self, error: DiskFailed) -> None:
         if not self._failed.done():
@@ -136,24 +118,30 @@ async def serve(
         LogLocked: another process has the directory.
         CorruptRecord: bytes that were once durable are damaged.
     """
-    settings = settings or BrokerSettings()
-    clock = SystemClock()
-    async with EmbeddedLog.open(directory, durability=durability, disk=disk, clock=clock) as log:
-        node = Node(
-            served=SERVED,
-            settings=settings,
-            cluster_id=cluster_id_of(log.disk, settings.node_id, uuid.uuid4),
-            clock=clock,
-            broker=log.broker,
-            offsets=log.group_offsets,
-            transactions=log.transactions,
-            groups=log.group_coordinator,
-        )
-        server = Server(log, node)
-        try:
-            for listener in listeners:
-                await server.listen(listener, tls)
-            yield server
-        finally:
-            with anyio.CancelScope(shield=True):
-                await server.stop()
+    settings, clock = settings or BrokerSettings(), SystemClock()
+    with bound(listeners) as sockets:
+        async with EmbeddedLog.open(
+            directory, durability=durability, disk=disk, clock=clock
+        ) as log:
+            server = Server(log, make_node(log, settings, clock))
+            try:
+                for one in sockets:
+                    server.listen(one, tls)
+                yield server
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await server.stop()
+
+
+def make_node(log: EmbeddedLog, settings: BrokerSettings, clock: NodeClock) -> Node:
+    """Make what handlers work on, of a log that is open."""
+    return Node(
+        served=SERVED,
+        settings=settings,
+        cluster_id=cluster_id_of(log.disk, settings.node_id, uuid.uuid4),
+        clock=clock,
+        broker=log.broker,
+        offsets=log.group_offsets,
+        transactions=log.transactions,
+        groups=log.group_coordinator,
+    )

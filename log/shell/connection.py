@@ -38,8 +38,8 @@ class Hub(Protocol):
     def frame_bytes_max(self, api_key: int) -> int:
         """Return how large a request may be."""
 
-    def opened(self, connection: "Connection") -> bool:
-        """Note a new connection; say whether it may stay."""
+    def opened(self, connection: "Connection") -> None:
+        """Note a new connection."""
 
     def closed(self, connection: "Connection") -> None:
         """Forget a connection."""
@@ -152,10 +152,8 @@ class Connection(asyncio.BufferedProtocol):
         if self._endpoint is None:
             name = transport.get_extra_info("sockname") or ("", 0)  # gone again already
             self._endpoint = Endpoint(name[0], name[1])
-        if self._hub.opened(self):
-            transport.set_write_buffer_limits(high=UNSENT_BYTES_MAX)
-        else:
-            self.abort()
+        transport.set_write_buffer_limits(high=UNSENT_BYTES_MAX)
+        self._hub.opened(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         del sizehint

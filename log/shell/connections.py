@@ -60,15 +60,10 @@ class Connections:
             return self._settings.socket_request_max_bytes
         return self._settings.request_max_bytes_but_produce
 
-    def opened(self, connection: Connection) -> bool:
-        if len(self._open) >= self._settings.max_connections:
-            self._counts.refused += 1
-            self._complain(connection.peer, f"there are {len(self._open)} connections already")
-            return False
+    def opened(self, connection: Connection) -> None:
         self._open.add(connection)
         self._counts.accepted += 1
         self._counts.open = len(self._open)
-        return True
 
     def closed(self, connection: Connection) -> None:
         self._open.discard(connection)
@@ -100,6 +95,14 @@ class Connections:
         self._complain(peer, reason, error)
 
     # -- what the server calls -----------------------------------------------------------------
+
+    def has_place(self, others: int) -> bool:
+        """Say whether one more connection may be made, beside those that are open and these others."""
+        if len(self._open) + others < self._settings.max_connections:
+            return True
+        self._counts.refused += 1
+        self._complain("a client", f"there are {len(self._open) + others} others already")
+        return False
 
     def end(self) -> None:
         """Let all connections finish what has begun, and close."""

@@ -100,7 +100,7 @@ class FrameReceiver:
         size = self._checked_size()
         if len(self._view) >= start + size:
             self._position = start + size
-            return memoryview(bytes(self._view[start : start + size]))
+            return memoryview(bytearray(self._view[start : start + size]))
         arrived = len(self._view) - start
         self._frame = bytearray(min(size, max(arrived, 1024) * FIRST_GROWTH))
         self._frame[:arrived] = self._view[start:]

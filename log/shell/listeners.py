@@ -8,20 +8,21 @@ unix:/run/mill      a socket of this machine
 """
 
 import contextlib
+import errno
 import re
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..broker.node import Endpoint
 from ..errors import ConfigError
 
-BACKLOG: Final = 1024
 _ADDRESS: Final = re.compile(r"(\[(?P<ipv6>[^\[\]]+)\]|(?P<host>[^:\[\]]*)):(?P<port>\d{1,5})")
 _UNIX: Final = "unix:"
+_NO_SUCH_NETWORK: Final = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 _WORKS: Final = "write HOST:PORT, [IPV6]:PORT, :PORT for all addresses, or unix:/path"
 
 
@@ -68,56 +69,75 @@ def show(address: Endpoint | str) -> str:
     return f"{host}:{address.port}"
 
 
-def bind(text: str) -> list[socket.socket]:
-    """Return bound sockets, which do not listen yet; several if a name stands for several addresses.
+class Bound(NamedTuple):
+    """A socket that is bound, but does not listen yet.
+
+    `endpoint` is what clients are told; None: the address that they came to.
+    """
+
+    socket: socket.socket
+    address: Endpoint | str
+    endpoint: Endpoint | None
+
+
+@contextlib.contextmanager
+def bound(listeners: Iterable[Listener]) -> Iterator[list[Bound]]:
+    """Bind all listeners; at the end, close the sockets and leave nothing behind.
 
     Raises:
-        ConfigError: the address is none, or is taken.
+        ConfigError: an address is none, or is taken.
     """
-    address = parse_address(text)
+    with contextlib.ExitStack() as stack:
+        yield [each for listener in listeners for each in _bound(listener, stack)]
+
+
+def _bound(listener: Listener, stack: contextlib.ExitStack) -> Iterator[Bound]:
+    """Bind one listener; more than once if a name stands for several addresses."""
+    address = parse_address(listener.address)
+    told = None if listener.advertised is None else parse_advertised(listener.advertised)
     try:
         if isinstance(address, str):
-            return [_bind_unix(address)]
-        return list(_bind_all(address))
+            yield Bound(_bind_unix(address, stack), address, told or Endpoint(address, 0))
+            return
+        for listening in _bind_all(address, stack):
+            yield Bound(listening, Endpoint(*listening.getsockname()[:2]), told)
     except OSError as error:
-        raise ConfigError(f"can't listen at {text!r}: {error.strerror or error}") from None
+        reason = error.strerror or error
+        raise ConfigError(f"can't listen at {listener.address!r}: {reason}") from None
 
 
-def unbind(address: Endpoint | str) -> None:
-    """Remove what is left of an address where nobody listens any more."""
-    if isinstance(address, str):
-        Path(address).unlink(missing_ok=True)
-
-
-def _bind_all(address: Endpoint) -> Iterator[socket.socket]:
+def _bind_all(address: Endpoint, stack: contextlib.ExitStack) -> list[socket.socket]:
     found = socket.getaddrinfo(
         address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )
-    port = address.port
-    with contextlib.ExitStack() as opened:
-        bound = []
-        for family, _type, _protocol, _name, where in dict.fromkeys(found):
-            listening = opened.enter_context(socket.socket(family, socket.SOCK_STREAM))
+    port, bound = address.port, []
+    missing: OSError | None = None
+    for family, _type, _protocol, _name, where in dict.fromkeys(found):
+        try:
+            listening = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
                 listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             listening.bind((where[0], port, *where[2:]))
-            port = listening.getsockname()[1]
-            bound.append(listening)
-        opened.pop_all()
-    yield from bound
+        except OSError as error:
+            if error.errno not in _NO_SUCH_NETWORK:
+                raise
+            missing = error  # such as IPv6, which the name stands for, but the machine lacks
+            continue
+        port = listening.getsockname()[1]  # the same for all
+        bound.append(listening)
+    if missing is not None and not bound:
+        raise missing
+    return bound
 
 
-def _bind_unix(path: str) -> socket.socket:
+def _bind_unix(path: str, stack: contextlib.ExitStack) -> socket.socket:
     with contextlib.suppress(FileNotFoundError):
         if stat.S_ISSOCK(Path(path).stat().st_mode) and not _answers(path):
             Path(path).unlink()  # left behind by one that was killed
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        listening.bind(path)
-    except OSError:
-        listening.close()
-        raise
+    listening = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+    listening.bind(path)
+    stack.callback(Path(path).unlink, missing_ok=True)
     return listening
 
 

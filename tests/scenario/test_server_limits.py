@@ -1,6 +1,7 @@
 """What one client may cost a broker, and that others go on beside it."""
 
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 
 import pytest
@@ -89,19 +90,17 @@ def test_a_request_that_never_ends_is_idleness() -> None:
         with broker.client() as client:
             client.send_bytes((1000).to_bytes(4) + b"\0\3")
             with pytest.raises(ConnectionError):
-                for _ in range(1000):
-                    client.send_bytes(b"\0")
-                    time.sleep(0.01)
+                trickle(client)
         assert counts_of(broker).closed_for_idling == 1
 
 
 def test_waiting_for_an_answer_is_not_idleness() -> None:
-    with RunningBroker(settings={"connections.max.idle.ms": "100"}) as broker:
-        with broker.client() as client, broker.client() as other:
-            make_topic(client, "orders")
-            client.send(FETCH, FETCH_VERSION, fetch_from("orders", 0, wait_ms=600))
-            assert other.is_closed_by_broker()
-            assert values_of(client.receive()) == []
+    impatient = RunningBroker(settings={"connections.max.idle.ms": "100"})
+    with impatient as broker, broker.client() as client, broker.client() as other:
+        make_topic(client, "orders")
+        client.send(FETCH, FETCH_VERSION, fetch_from("orders", 0, wait_ms=600))
+        assert other.is_closed_by_broker()
+        assert values_of(client.receive()) == []
 
 
 def test_requests_in_flight_are_bounded() -> None:
@@ -154,9 +153,14 @@ def test_who_does_not_read_has_to_go_when_memory_is_short() -> None:
         assert len(values_of(proper.ask(FETCH, FETCH_VERSION, fetch_from("orders", 0)))) == 1
 
 
-def until(holds: object) -> None:
+def trickle(client: RawClient) -> None:
+    for _ in range(1000):
+        client.send_bytes(b"\0")
+        time.sleep(0.01)
+
+
+def until(holds: Callable[[], bool]) -> None:
     """Wait until something holds."""
-    assert callable(holds)
     for _ in range(1500):
         if holds():
             return

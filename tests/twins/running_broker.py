@@ -73,6 +73,10 @@ class RunningBroker:
 
         return asyncio.run_coroutine_threadsafe(run(), self._loop).result(10)
 
+    def wait_for_failure(self) -> None:
+        """Wait until the broker can't go on; raise why."""
+        asyncio.run_coroutine_threadsafe(self.server.until_failed(), self._loop).result(10)
+
     def begin_to_stop(self) -> None:
         """Let the broker drain, without waiting for it."""
         self._loop.call_soon_threadsafe(self._stop.set)

@@ -1,0 +1,101 @@
+"""Accepts connections at one listening socket, and makes TLS of them if that is wanted.
+
+Not asyncio's own server: that one loses a connection which comes in the moment it is closed (it stays
+open, and nobody answers), and counts nothing before a TLS handshake is over.
+"""
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Final
+
+_LOG: Final = logging.getLogger("millpond.broker")
+
+BACKLOG: Final = 1024
+"""How many connections the system holds for us; also how many are accepted in one turn."""
+
+HANDSHAKE_S_MAX: Final = 10.0
+PAUSE_S: Final = 1.0
+"""How long nothing is accepted after the system has refused to."""
+
+
+class Acceptor:
+    """Turns what arrives at a socket into transports with protocols."""
+
+    def __init__(
+        self,
+        listening: socket.socket,
+        make_protocol: Callable[[], asyncio.BaseProtocol],
+        tls: ssl.SSLContext | None,
+        may_accept: Callable[[int], bool],
+    ) -> None:
+        """Begin to listen, on the running loop.
+
+        Args:
+            listening: a bound socket; it is closed by `close`.
+            make_protocol: makes the protocol of a new connection.
+            tls: if given, TLS is spoken.
+            may_accept: is told how many connections are being made here; says whether one more may be.
+        """
+        self._listening = listening
+        self._make_protocol = make_protocol
+        self._tls = tls
+        self._may_accept = may_accept
+        self._loop = asyncio.get_running_loop()
+        self._connecting: set[asyncio.Task[None]] = set()
+        self._pause: asyncio.TimerHandle | None = None
+        listening.setblocking(False)
+        listening.listen(BACKLOG)
+        self._loop.add_reader(listening.fileno(), self._accept)
+
+    async def close(self, timeout_s: float) -> None:
+        """Accept nothing more; let what is accepted become connections, if that doesn't take long."""
+        if self._pause is not None:
+            self._pause.cancel()
+        self._loop.remove_reader(self._listening.fileno())
+        self._listening.close()
+        if self._connecting:
+            _done, late = await asyncio.wait(self._connecting, timeout=timeout_s)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    def _accept(self) -> None:
+        for _ in range(BACKLOG):
+            try:
+                accepted, _address = self._listening.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:  # mostly: too many open files
+                _LOG.error("can't accept connections for %s s: %s", PAUSE_S, error)
+                self._loop.remove_reader(self._listening.fileno())
+                self._pause = self._loop.call_later(PAUSE_S, self._go_on)
+                return
+            if not self._may_accept(len(self._connecting)):
+                accepted.close()
+                continue
+            accepted.setblocking(False)
+            task = self._loop.create_task(self._connect(accepted))
+            self._connecting.add(task)
+            task.add_done_callback(self._connecting.discard)
+
+    def _go_on(self) -> None:
+        self._pause = None
+        self._loop.add_reader(self._listening.fileno(), self._accept)
+
+    async def _connect(self, accepted: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(
+                self._make_protocol,
+                accepted,
+                ssl=self._tls,
+                ssl_handshake_timeout=HANDSHAKE_S_MAX if self._tls else None,
+            )
+        except OSError as error:  # the client has gone, or speaks no TLS, or not ours
+            _LOG.info("a connection could not be made: %s", error)
+            accepted.close()
+        except BaseException:
+            accepted.close()
+            raise

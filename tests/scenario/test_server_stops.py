@@ -1,0 +1,110 @@
+"""How a broker stops: in order, and when its disk fails."""
+
+import threading
+import time
+
+import pytest
+from millpond.log.errors import DiskFailed
+from millpond.log.shell.memory_disk import MemoryDisk
+from millpond.log.wire.messages.fetch import FETCH
+from millpond.log.wire.messages.join_group import (
+    JOIN_GROUP,
+    JoinGroupRequest,
+    JoinGroupRequestProtocol,
+)
+from millpond.log.wire.messages.produce import PRODUCE
+
+from ..twins.plain_requests import (
+    FETCH_VERSION,
+    PRODUCE_VERSION,
+    fetch_from,
+    make_topic,
+    offset_of,
+    produce_to,
+    values_of,
+)
+from ..twins.raw_client import ClosedByBroker, RawClient
+from ..twins.running_broker import RunningBroker
+
+FOR_EVER_MS = 60_000
+
+
+def test_what_waits_is_answered_before_the_broker_stops() -> None:
+    with RunningBroker() as broker:
+        client = broker.client()
+        make_topic(client, "orders")
+        client.send(FETCH, FETCH_VERSION, fetch_from("orders", 0, wait_ms=FOR_EVER_MS))
+        client.send(PRODUCE, PRODUCE_VERSION, produce_to("orders", [b"a"]))
+        client.send(FETCH, FETCH_VERSION, fetch_from("orders", 1, wait_ms=FOR_EVER_MS))
+        assert values_of(client.receive()) == [b"a"]
+        broker.begin_to_stop()
+        assert offset_of(client.receive()) == 0
+        assert values_of(client.receive()) == []
+        assert client.is_closed_by_broker()
+        client.close()
+
+
+def test_nothing_new_is_begun_while_the_broker_stops() -> None:
+    with RunningBroker() as broker:
+        client, port = broker.client(), broker.port
+    assert client.is_closed_by_broker()
+    with pytest.raises(ConnectionRefusedError):
+        RawClient("127.0.0.1", port)
+    client.close()
+
+
+def test_members_that_wait_for_each_other_do_not_hold_up_the_end() -> None:
+    join = JoinGroupRequest(
+        group_id="g",
+        session_timeout_ms=30_000,
+        rebalance_timeout_ms=30_000,
+        member_id="",
+        protocol_type="consumer",
+        protocols=[JoinGroupRequestProtocol(name="range", metadata=b"")],
+    )
+    broker = RunningBroker(settings={"group.initial.rebalance.delay.ms": "30000"})
+    with broker:
+        client = broker.client()
+        client.send(JOIN_GROUP, 3, join)
+        until_handled(broker)
+        begun = time.monotonic()
+    assert time.monotonic() - begun < 5
+    assert client.is_closed_by_broker()
+    client.close()
+
+
+def test_records_are_there_after_the_next_start() -> None:
+    disk = MemoryDisk()
+    with RunningBroker(disk=disk) as broker, broker.client() as client:
+        make_topic(client, "orders")
+        client.ask(PRODUCE, PRODUCE_VERSION, produce_to("orders", [b"a", b"b"]))
+        cluster_id = broker.server.node.cluster_id
+    with RunningBroker(disk=disk) as broker, broker.client() as client:
+        fetched = client.ask(FETCH, FETCH_VERSION, fetch_from("orders", 0))
+        assert values_of(fetched) == [b"a", b"b"]
+        assert broker.server.node.cluster_id == cluster_id
+
+
+@pytest.mark.parametrize("operation", ["write", "sync"])
+def test_when_the_disk_fails_nothing_more_is_acknowledged(operation: str) -> None:
+    disk = MemoryDisk()
+    with RunningBroker(disk=disk) as broker:
+        client = broker.client()
+        make_topic(client, "orders")
+        broker.do(lambda: disk.fail_after(operation, 0))  # type: ignore[arg-type]
+        client.send(PRODUCE, PRODUCE_VERSION, produce_to("orders", [b"lost"]))
+        with pytest.raises(ClosedByBroker):
+            client.receive()
+        with pytest.raises(DiskFailed):
+            broker.wait_for_failure()
+        client.close()
+
+
+def until_handled(broker: RunningBroker) -> None:
+    """Wait until a request has begun."""
+    done = threading.Event()
+    for _ in range(500):
+        if broker.do(lambda: broker.server.node.metrics.connections.held_bytes):
+            return
+        done.wait(0.01)
+    raise AssertionError("no request has come")
