@@ -21,7 +21,7 @@ from millpond.log.broker.handlers.table import SERVED
 from millpond.log.broker.node import Caller, Endpoint, Node
 from millpond.log.broker.opening import open_broker
 from millpond.log.broker.settings import BrokerSettings
-from millpond.log.broker.waits import Change, Exclusive, Flush, Promise, Quiet
+from millpond.log.broker.waits import Aside, Change, Exclusive, Flush, Promise, Quiet
 from millpond.log.model import TopicSpec
 from millpond.log.shell.memory_disk import MemoryDisk
 from millpond.log.wire.api import Api
@@ -81,6 +81,8 @@ class NodeWorld:
         self.clock = clock or VirtualClock()
         self.settings = dict(settings or {})
         self.waiting: list[Asked[Any]] = []
+        self.hold_syncs = False
+        """Let what must be durable wait, until this is unset and time passes."""
         self._ids = 0
         self.open()
 
@@ -202,9 +204,7 @@ class NodeWorld:
         try:
             while True:
                 wait = asked.handling.send(value)
-                if isinstance(wait, Change | Promise) and not (
-                    isinstance(wait, Promise) and wait.kept
-                ):
+                if self._must_wait(wait):
                     break
                 value = wait.value if isinstance(wait, Promise) else self._now(wait)
         except StopIteration as done:
@@ -218,10 +218,21 @@ class NodeWorld:
         asked.api, asked.version = api, version  # type: ignore[attr-defined]
         self.waiting.append(asked)
 
+    def _must_wait(self, wait: Any) -> bool:
+        match wait:
+            case Promise():
+                return not wait.kept
+            case Change():
+                return True
+            case Quiet() | Aside() | Exclusive() | Flush():
+                return False
+            case logs:
+                return self.hold_syncs and any(log.needs_sync for log in logs)
+
     def _now(self, wait: Any) -> Any:
         """Do what needs no waiting here."""
         match wait:
-            case Quiet(act):
+            case Quiet(act) | Aside(act):
                 return act()
             case Exclusive():
                 return None
@@ -245,6 +256,10 @@ class NodeWorld:
                 wait = asked.waits_for
                 if isinstance(wait, Promise):
                     ready, value = wait.kept, wait.value
+                elif not isinstance(wait, Change):
+                    ready, value = not self.hold_syncs, None
+                    if ready:
+                        self._now(wait)
                 else:
                     assert asked.until_ms is not None
                     value = self._ends(wait) != asked.ends

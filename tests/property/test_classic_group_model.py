@@ -1,0 +1,264 @@
+"""Classic groups under many clients that come, go, dawdle and vanish, and a broker that restarts.
+
+The model is what clients have been told, written down as it comes. It knows nothing of how the broker
+goes about it, only what must hold:
+
+- in one generation no partition is given to two members, and none is told two things;
+- generations grow, as far as one broker's life goes;
+- who was told of a later generation, fences those of earlier ones: their commits are refused;
+- a JoinGroup, and a SyncGroup, is answered within the longest rebalance timeout;
+- when all clients behave at last, the group comes to rest with all of them and all partitions.
+"""
+
+from dataclasses import dataclass, field
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from millpond.log.wire.error_codes import ErrorCode
+from millpond.log.wire.messages.join_group import JoinGroupResponse
+from millpond.log.wire.messages.sync_group import SyncGroupResponse
+from millpond.tests.twins.group_world import GroupMember, GroupWorld, subscription
+from millpond.tests.twins.node_world import Asked
+
+PARTITIONS = 7
+REBALANCE_MS = (4_000, 15_000)
+SESSION_MS = 10_000
+CLIENTS = 5
+NUMBERS = st.integers(0, CLIENTS - 1)
+
+
+@dataclass
+class Client:
+    """One client: a member, and the request that it waits for, with when it was sent."""
+
+    number: int
+    member: GroupMember
+    joining: Asked[JoinGroupResponse] | None = None
+    syncing: Asked[SyncGroupResponse] | None = None
+    sent_ms: int = 0
+    needs_join: bool = True
+    synced: bool = False
+
+    @property
+    def waits(self) -> bool:
+        return self.joining is not None or self.syncing is not None
+
+
+@dataclass
+class Told:
+    """What the members of one generation were told."""
+
+    owners: dict[int, str] = field(default_factory=dict)
+    assignments: dict[str, bytes] = field(default_factory=dict)
+
+
+class ClassicGroups(RuleBasedStateMachine):
+    @initialize(delay_ms=st.sampled_from([0, 500, 3_000]), version=st.sampled_from([2, 5, 9]))
+    def open(self, delay_ms: int, version: int) -> None:
+        self.world = GroupWorld(group_initial_rebalance_delay_ms=str(delay_ms))
+        self.world.create("a", PARTITIONS)
+        self.version = version
+        self.latest = 0
+        self.told: dict[int, Told] = {}
+        self.clients = [self.client(number) for number in range(CLIENTS)]
+
+    def client(self, number: int) -> Client:
+        """Make a client as it is after its process was started; two of them are static members."""
+        instance = f"static-{number}" if number < 2 and self.version >= 5 else None
+        member = self.world.member(
+            instance=instance,
+            session_ms=SESSION_MS,
+            rebalance_ms=REBALANCE_MS[number % 2],
+            protocols={"range": subscription("a")},
+        )
+        return Client(number, member)
+
+    # -- what clients do -----------------------------------------------------------------------
+
+    @rule(number=NUMBERS)
+    def join(self, number: int) -> None:
+        client = self.clients[number]
+        if not client.waits:
+            client.joining = client.member.join(self.version)
+            client.sent_ms = self.world.clock.ticks_ms
+            self.hear(client)
+
+    @rule(number=NUMBERS)
+    def sync(self, number: int) -> None:
+        client = self.clients[number]
+        if not client.waits and not client.needs_join:
+            client.syncing = client.member.sync(self.assignment(client), min(self.version, 5))
+            client.sent_ms = self.world.clock.ticks_ms
+            self.hear(client)
+
+    @rule(number=NUMBERS)
+    def heartbeat(self, number: int) -> None:
+        client = self.clients[number]
+        if not client.waits and client.member.generation >= 0:
+            self.obey(client, client.member.heartbeat(min(self.version, 4)))
+
+    @rule(number=NUMBERS, offset=st.integers(0, 9))
+    def commit(self, number: int, offset: int) -> None:
+        client = self.clients[number]
+        if client.waits or client.member.generation < 0:
+            return
+        self.release_the_disk()
+        error = client.member.commit("a", 0, offset, min(self.version, 8))
+        if error is ErrorCode.NONE:
+            assert client.member.generation >= self.latest, "a member of the past has committed"
+            assert self.world.committed("readers", "a", 0) == offset
+        else:
+            self.obey(client, error)
+
+    @rule(number=NUMBERS)
+    def leave(self, number: int) -> None:
+        client = self.clients[number]
+        if not client.waits and client.member.member_id:
+            self.release_the_disk()
+            client.member.leave(min(self.version, 5))
+            self.clients[number] = self.client(number)
+
+    @rule(number=NUMBERS)
+    def vanish(self, number: int) -> None:
+        """Let the process of a client be killed; what it waits for is for nobody."""
+        self.clients[number] = self.client(number)
+
+    @rule(number=NUMBERS)
+    def wish_for_something_else(self, number: int) -> None:
+        self.clients[number].member.protocols = {"range": subscription("a", f"b{number}")}
+
+    @rule(rounds=st.integers(1, 8), idle=st.sets(NUMBERS, max_size=2))
+    def carry_on(self, rounds: int, idle: set[int]) -> None:
+        """Let clients do what they should, but for some that do nothing meanwhile."""
+        for _ in range(rounds):
+            self.world.sleep(1_000)
+            self.hear_all()
+            for client in self.clients:
+                if client.number not in idle:
+                    self.behave(client)
+
+    def behave(self, client: Client) -> None:
+        self.heartbeat(client.number)
+        if client.needs_join:
+            self.join(client.number)
+        if client.joining is None and not client.needs_join and not client.synced:
+            self.sync(client.number)
+
+    @rule()
+    def hold_the_disk(self) -> None:
+        """Let nothing become durable for a while."""
+        self.world.hold_syncs = True
+
+    @rule()
+    def release_the_disk(self) -> None:
+        self.world.hold_syncs = False
+        self.world.sleep(0)
+        self.hear_all()
+
+    @rule(ms=st.sampled_from([1, 100, 3_000, 3_999, 6_000, 20_000]))
+    def sleep(self, ms: int) -> None:
+        self.world.sleep(ms)
+        self.hear_all()
+
+    @rule(crash=st.booleans())
+    def restart(self, crash: bool) -> None:
+        self.world.hold_syncs = False
+        self.world.restart(crash=crash)
+        self.latest = 0
+        for client in self.clients:  # their connections are gone, and what they waited for
+            client.joining = client.syncing = None
+
+    # -- what clients are told -----------------------------------------------------------------
+
+    def hear_all(self) -> None:
+        for client in self.clients:
+            self.hear(client)
+
+    def hear(self, client: Client) -> None:
+        """Take in the answers that have come; a client's answer may set free another one's."""
+        if client.joining is not None and client.joining.response is not None:
+            asked, client.joining = client.joining, None
+            self.on_joined(client, asked)
+        if client.syncing is not None and client.syncing.response is not None:
+            response, client.syncing = client.syncing.response, None
+            self.on_synced(client, response)
+
+    def on_joined(self, client: Client, asked: Asked[JoinGroupResponse]) -> None:
+        response = asked.response
+        assert response is not None
+        if response.error_code == ErrorCode.MEMBER_ID_REQUIRED:
+            client.member.member_id = response.member_id
+        elif response.error_code != ErrorCode.NONE:
+            self.obey(client, ErrorCode(response.error_code))
+        else:
+            assert response.generation_id >= self.latest, "generations grow"
+            self.latest = response.generation_id
+            client.member.take(asked)
+            client.needs_join = client.synced = False
+            if client.member.leads and not response.skip_assignment:
+                # Whatever a leader of this number was told before a crash came to nothing.
+                told = self.told.get(response.generation_id)
+                members = set(client.member.members)
+                assert told is None or members.issuperset(told.assignments)
+
+    def on_synced(self, client: Client, response: SyncGroupResponse) -> None:
+        if response.error_code != ErrorCode.NONE:
+            self.obey(client, ErrorCode(response.error_code))
+            return
+        client.synced = True
+        told = self.told.setdefault(client.member.generation, Told())
+        who = client.member.instance or client.member.member_id
+        before = told.assignments.setdefault(client.member.member_id, response.assignment)
+        assert before == response.assignment, "the same question, another answer"
+        for partition in response.assignment:
+            owner = told.owners.setdefault(partition, who)
+            assert owner == who, f"partition {partition} belongs to {owner} and to {who}"
+
+    def obey(self, client: Client, error: ErrorCode) -> None:
+        """Do as clients do when they are told of an error."""
+        client.needs_join = client.needs_join or error is not ErrorCode.NONE
+        if error in (ErrorCode.UNKNOWN_MEMBER_ID, ErrorCode.FENCED_INSTANCE_ID):
+            client.member.member_id = ""
+            client.member.generation = -1
+
+    def assignment(self, client: Client) -> dict[str, bytes]:
+        """Share out the partitions, if the client is to do so: each is one byte."""
+        members = sorted(client.member.members) if client.member.leads else []
+        return {
+            member_id: bytes(range(PARTITIONS))[index :: len(members)]
+            for index, member_id in enumerate(members)
+        }
+
+    # -- what must hold ------------------------------------------------------------------------
+
+    @invariant()
+    def nobody_waits_too_long(self) -> None:
+        if not hasattr(self, "world"):
+            return
+        self.hear_all()
+        for client in self.clients:
+            if client.waits:
+                waited_ms = self.world.clock.ticks_ms - client.sent_ms
+                assert waited_ms <= max(REBALANCE_MS) or self.world.hold_syncs
+
+    def teardown(self) -> None:
+        """Let all clients behave, and see the group come to rest."""
+        if not hasattr(self, "world"):
+            return
+        self.release_the_disk()
+        for _ in range(60):
+            self.carry_on(1, set())
+            self.nobody_waits_too_long()
+        group = self.world.node.groups.get("readers")
+        assert group is not None
+        assert group.state_name == "Stable"
+        generations = {client.member.generation for client in self.clients}
+        assert len(generations) == 1
+        told = self.told[generations.pop()]
+        assert sorted(told.owners) == list(range(PARTITIONS))
+        assert {client.member.member_id for client in self.clients} == set(told.assignments)
+
+
+ClassicGroups.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+TestClassicGroups = ClassicGroups.TestCase
