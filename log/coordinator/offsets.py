@@ -85,8 +85,8 @@ class GroupOffsets:
 
     def topics(self) -> set[str]:
         """Return the topics of which anything, pending or not, is kept."""
-        kept = [*self._entries.values(), *self._pending_in.values()]
-        return {partition.topic for partitions in kept for partition in partitions}
+        settled = {each.topic for entries in self._entries.values() for each in entries}
+        return settled | {each.topic for counts in self._pending_in.values() for each in counts}
 
     def of_topic(self, topic: str) -> list[OffsetKey]:
         """Return under which keys, pending ones included, anything of this topic is kept."""
