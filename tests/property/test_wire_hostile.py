@@ -50,7 +50,7 @@ def test_random_bytes_are_a_message_or_malformed_many(case: Case, data: bytes) -
         case.read(data)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_a_message_with_some_bytes_wrong_is_a_message_or_malformed(data: st.DataObject) -> None:
     spoil(data)
