@@ -22,5 +22,5 @@ class Feature(NamedTuple):
 FEATURES: Final = (
     Feature("group.version", 0, 1, 1),
     Feature("metadata.version", 7, 27, 27),
-    Feature("transaction.version", 0, 1, 1),
+    Feature("transaction.version", 0, 2, 2),
 )

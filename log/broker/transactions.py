@@ -314,12 +314,8 @@ class Transactions:
     ) -> Steps[None]:
         """Abort transactions that are open beyond their timeout, and forget abandoned ids."""
         coordinators = self._log.coordinators
-        yield [
-            log
-            for one in coordinators
-            for abort in one.overdue(now)
-            for log in self._markers.unsynced(abort.transactional_id)
-        ]
+        remembered = self._markers.remembered()
+        yield [log for each in remembered for log in self._markers.unsynced(each)]
         overdue = [abort for one in coordinators for abort in one.overdue(now)]
         abandoned = [
             dead

@@ -217,9 +217,13 @@ class TransactionCoordinator:
         return [known for known in self._transactions.values() if known.status in PREPARED]
 
     def overdue(self, now: Timestamp) -> list[Transaction]:
-        """Return a `PREPARE_ABORT` for each transaction that is open beyond its timeout."""
+        """Return a `PREPARE_ABORT` for each transaction that is open beyond its timeout.
+
+        It is as if the owner had aborted, in the manner of KIP-890: who asks for that later, or
+        begins anew (KIP-360), is told the epoch in which to go on. Who only writes on is fenced.
+        """
         return [
-            self._abort_and_fence(known, now)
+            self._decided(known, commit=False, now=now, epochs=Epochs.AT_DECISION)
             for known in self._transactions.values()
             if known.status is Status.ONGOING and now - known.started > known.timeout_ms
         ]

@@ -124,6 +124,11 @@ class Life:
             self._end(committed=False)
             self.over = True
             return
+        if code is ErrorCode.INVALID_TXN_STATE and self.attempt and self.attempt.commit_sent:
+            self.attempt.commit_sent = False  # it timed out before
+            self._end(committed=False)
+            self.over = True
+            return
         assert code is ErrorCode.NONE, (code, self.request)
         self.request = self.asked = None
         self.then()

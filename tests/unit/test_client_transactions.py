@@ -8,7 +8,7 @@ from millpond.log.wire.messages.init_producer_id import INIT_PRODUCER_ID
 
 from tests.twins.node_world import NodeWorld
 from tests.twins.slow_disk_world import SlowDiskWorld
-from tests.twins.transactional_client import Writer, visible
+from tests.twins.transactional_client import NEW, Writer, visible
 
 ORDERS, OTHER = TopicPartition("orders", 0), TopicPartition("orders", 1)
 MISSING = TopicPartition("orders", 7)
@@ -251,6 +251,38 @@ def test_a_transaction_open_too_long_is_aborted_and_its_owner_fenced() -> None:
     writer.write(ORDERS, b"again")
     assert writer.end(commit=True) is NONE
     assert visible(world, ORDERS) == [b"again"]
+
+
+def test_after_a_timeout_the_owner_may_begin_anew_if_nobody_else_has() -> None:
+    world = World()
+    old, new = world.writer("old", timeout_ms=5000), Writer(world, "new", timeout_ms=5000)
+    new.protocol = NEW
+    new.init()
+    old.add(ORDERS)
+    for writer in (old, new):
+        writer.write(ORDERS, b"slow")
+    world.sleep(20_000)
+    world.restart(crash=True)
+    assert old.init(recover=True) is NONE
+    assert new.end(commit=True) is ErrorCode.INVALID_TXN_STATE
+    assert new.end(commit=False) is NONE
+    old.add(ORDERS)
+    for writer in (old, new):
+        assert writer.identity.producer_epoch == 1
+        assert writer.write(ORDERS, b"again") is NONE
+        assert writer.end(commit=True) is NONE
+    assert visible(world, ORDERS) == [b"again", b"again"]
+
+
+def test_after_a_timeout_the_owner_is_fenced_once_somebody_else_has_begun() -> None:
+    world = World()
+    zombie = Writer(world, "w", timeout_ms=5000, protocol=NEW)
+    zombie.init()
+    zombie.write(ORDERS, b"slow")
+    world.sleep(20_000)
+    world.writer("w")
+    assert zombie.end(commit=False) is ErrorCode.PRODUCER_FENCED
+    assert zombie.init(recover=True) is ErrorCode.PRODUCER_FENCED
 
 
 def test_an_id_that_nobody_uses_is_forgotten() -> None:

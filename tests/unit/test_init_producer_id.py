@@ -141,20 +141,37 @@ def test_when_epochs_run_out_a_new_producer_id_begins() -> None:
     assert twin.identity == writer.identity
 
 
+def test_a_timeout_in_the_last_epoch_moves_the_owner_on_to_a_new_producer_id() -> None:
+    world = world_with_orders()
+    writer = Writer(world, "w", timeout_ms=1000)
+    writer.init()
+    exhaust(world, writer)
+    writer.add(ORDERS)
+    writer.write(ORDERS, b"x")
+    world.sleep(20_000)
+    before = writer.identity
+    assert writer.init(recover=True) is NONE
+    assert writer.identity == Identity(before.producer_id + 1, 0)
+    assert world.node.broker.partition(ORDERS).last_stable_offset == 2
+
+
 def test_the_epoch_that_fences_is_nobodys() -> None:
     world = world_with_orders()
-    for protocol_end in (3, 5):
-        writer = Writer(world, f"w{protocol_end}", timeout_ms=1000)
-        writer.init()
-        exhaust(world, writer)
-        writer.add(ORDERS)
-        writer.write(ORDERS, b"x")
-        world.sleep(20_000)
-        writer.become(writer.identity.producer_id, EPOCH_MAX + 1)
-        assert writer.add(ORDERS) is ErrorCode.PRODUCER_FENCED
-        assert writer.end(commit=False, version=protocol_end) is ErrorCode.PRODUCER_FENCED
-        assert writer.init() is NONE
-        assert writer.identity.producer_epoch == 0
+    writer = Writer(world, "w")
+    writer.init()
+    exhaust(world, writer)
+    writer.add(ORDERS)
+    steps = world.node.transactions.init("w", timeout_ms=1000, now=world.clock.now())
+    for log in next(steps):  # the abort is decided, in the last epoch but none
+        log.flush()
+    steps.send(None)
+    writer.become(writer.identity.producer_id, EPOCH_MAX + 1)
+    assert writer.add(ORDERS) is ErrorCode.PRODUCER_FENCED
+    assert writer.end(commit=False) is ErrorCode.PRODUCER_FENCED
+    assert writer.end(commit=False, version=5) is ErrorCode.PRODUCER_FENCED
+    world.run(steps)
+    assert writer.init() is NONE
+    assert writer.identity.producer_epoch == 1, "the first one of the next producer id was taken"
 
 
 def exhaust(world: NodeWorld, writer: Writer) -> None:

@@ -1,4 +1,4 @@
-"""Produce, versions 3 to 11: append one batch to each of some partitions.
+"""Produce, versions 3 to 12: append one batch to each of some partitions.
 
 Each partition has an answer of its own: one may be refused while the others are appended.
 
@@ -12,7 +12,8 @@ Each partition has an answer of its own: one may be refused while the others are
 - A retry of one of a producer's last five batches is answered with its first offset. An older one is
   OUT_OF_ORDER_SEQUENCE_NUMBER, as in Kafka since KIP-360; a producer that is not known may begin
   with any sequence.
-- Transactional batches are taken when `Transactions.admit` lets their partitions in.
+- Transactional batches are taken when `Transactions.admit` lets their partitions in. From version 12
+  on it adds them to the transaction (KIP-890).
 - What a batch must be, and what of it is not looked at, is told in `storage/admission.py`. Behind it
   there may be the beginning of another, which is dropped, as in Kafka.
 

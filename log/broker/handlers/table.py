@@ -84,7 +84,7 @@ from .txn_offset_commit import txn_offset_commit
 SERVED: Final[Mapping[int, Served]] = {
     one.api.key: one
     for one in (
-        Served(PRODUCE, 3, 11, produce, advertised_first=0),
+        Served(PRODUCE, 3, 12, produce, advertised_first=0),
         Served(FETCH, 4, 17, fetch),
         Served(LIST_OFFSETS, 1, 10, list_offsets),
         Served(METADATA, 0, 13, metadata),
@@ -105,8 +105,8 @@ SERVED: Final[Mapping[int, Served]] = {
         Served(OFFSET_FOR_LEADER_EPOCH, 2, 4, offset_for_leader_epoch),
         Served(ADD_PARTITIONS_TO_TXN, 0, 3, add_partitions_to_txn),
         Served(ADD_OFFSETS_TO_TXN, 0, 4, add_offsets_to_txn),
-        Served(END_TXN, 0, 4, end_txn),
-        Served(TXN_OFFSET_COMMIT, 0, 4, txn_offset_commit),
+        Served(END_TXN, 0, 5, end_txn),
+        Served(TXN_OFFSET_COMMIT, 0, 5, txn_offset_commit),
         Served(DESCRIBE_CONFIGS, 1, 4, describe_configs),
         Served(ALTER_CONFIGS, 0, 2, alter_configs),
         Served(DESCRIBE_LOG_DIRS, 1, 4, describe_log_dirs),
