@@ -10,7 +10,7 @@ After opening, a new leader epoch begins in all partitions (`begin_epoch`), so t
 before a crash can be told from one on what was written after it. See `opening.py` for the order.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from uuid import UUID
 
 from ..config import TopicConfig
@@ -21,7 +21,7 @@ from ..storage.disk import Disk, Space
 from ..storage.partition_log import LogAppend, PartitionLog
 from ..topic_settings import topic_defaults
 from . import checkpoints, metadata
-from .directories import check_vacant, discard, make_partitions, sweep
+from .directories import check_vacant, close_files, discard, make_partitions, sweep
 from .growth import Growth, new_topics
 from .loading import Loading
 from .metadata import (
@@ -162,9 +162,7 @@ class Broker:
             TopicExists, ConfigError: see `plan_topics`.
             DirectoryTaken: there are directories of that name, with records in them.
         """
-        growth = self.plan_topics(specs)
-        self.begin_growth(growth, now)
-        self.grow(growth, len(growth.missing), now)
+        self._grow_at_once(self.plan_topics(specs), now)
 
     def begin_growth(self, growth: Growth, now: Timestamp) -> None:
         """Record what is to exist, all or none; durable on return. Follow with `grow`.
@@ -174,23 +172,23 @@ class Broker:
         """
         if not growth.records:
             return
-        for topic, number in growth.missing:
-            check_vacant(self._disk, topic, number)
+        check_vacant(self._disk, growth.missing)
         # What the checkpoint says of a removed topic must not be taken for its namesake's.
         checkpoints.write_recovery_points(self._disk, self.recovery_points())
         self._append_record(now, *growth.records)
 
-    def grow(self, growth: Growth, count: int, now: Timestamp) -> bool:
-        """Make up to `count` more partitions, durably; let all be seen, and say so, after the last."""
+    def grow(self, growth: Growth, count: int, now: Timestamp) -> None:
+        """Make up to `count` more partitions, durably. Nobody sees them, so a thread may do it."""
         some = [growth.missing.pop() for _ in range(min(count, len(growth.missing)))]
         leader_epoch = max(self.leader_epoch, 0)
         growth.made += make_partitions(self._disk, some, leader_epoch=leader_epoch, now=now)
-        if growth.missing:
-            return False
+
+    def end_growth(self, growth: Growth) -> None:
+        """Let what has grown be seen."""
+        assert not growth.missing
         for record in growth.records:
             self.metadata.apply(record)
         self._add(growth.made)
-        return True
 
     def alter_topics(self, configs: Mapping[str, Mapping[str, str]], now: Timestamp) -> None:
         """Give topics these settings, all or none; durable, and in effect, on return.
@@ -248,7 +246,7 @@ class Broker:
             del self.partitions[log.partition]
         return gone
 
-    def discard(self, logs: Iterable[PartitionLog]) -> None:
+    def discard(self, logs: Collection[PartitionLog]) -> None:
         """Remove the files of partitions that exist no longer."""
         discard(self._disk, logs)
 
@@ -303,9 +301,7 @@ class Broker:
 
     def abandon(self) -> None:
         """Close the files and write nothing more: the disk has failed."""
-        for log in self.partitions.values():
-            for segment in log.segments:
-                segment.close()
+        close_files(self.partitions.values())
 
     # -- opening -------------------------------------------------------------------------------
 
@@ -331,10 +327,14 @@ class Broker:
                 if name not in self.metadata.topics
             ]
         )
-        self.begin_growth(growth, now)
-        self.grow(growth, len(growth.missing), now)
+        self._grow_at_once(growth, now)
 
     # -- changing what exists ------------------------------------------------------------------
+
+    def _grow_at_once(self, growth: Growth, now: Timestamp) -> None:
+        self.begin_growth(growth, now)
+        self.grow(growth, len(growth.missing), now)
+        self.end_growth(growth)
 
     def _logs_of(self, topic: Topic) -> list[PartitionLog]:
         return [self.partitions[TopicPartition(topic.name, n)] for n in range(topic.partitions)]

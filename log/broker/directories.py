@@ -5,7 +5,7 @@ unfinished or left over; opening makes what is missing anew, and sweeps away the
 must be atomic: it only has to be durable before the first record is taken.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from ..errors import DirectoryTaken
 from ..model import Timestamp, TopicPartition
@@ -43,22 +43,23 @@ def make_partitions(
     return made
 
 
-def check_vacant(disk: Disk, topic: Topic, number: int) -> None:
-    """Refuse to make a partition where records are already, which somebody may miss.
+def check_vacant(disk: Disk, partitions: Iterable[tuple[Topic, int]]) -> None:
+    """Refuse to make partitions where records are already, which somebody may miss.
 
     A directory without any was being made when the power went. In which order a file system keeps
     names that were not synced, nobody knows: so its `partition.metadata` may be missing or empty.
 
     Raises:
-        DirectoryTaken: the directory holds segments.
+        DirectoryTaken: a directory holds segments.
     """
-    directory = f"{topic.name}-{number}"
-    for name in disk.list(directory):
-        if name.endswith(LOG) and disk.open(f"{directory}/{name}", create=False).size:
-            raise DirectoryTaken(
-                f"{directory} holds segments, but no partition.metadata of this topic: "
-                "restore that file, or move the directory away to begin with an empty partition"
-            )
+    existing = set(disk.list(""))
+    for directory in (f"{topic.name}-{number}" for topic, number in partitions):
+        for name in disk.list(directory) if directory in existing else ():
+            if name.endswith(LOG) and disk.open(f"{directory}/{name}", create=False).size:
+                raise DirectoryTaken(
+                    f"{directory} holds segments, but no partition.metadata of this topic: "
+                    "restore that file, or move the directory away to begin with an empty partition"
+                )
 
 
 def is_of_metadata(file: str) -> bool:
@@ -66,11 +67,17 @@ def is_of_metadata(file: str) -> bool:
     return file.endswith(f"/{METADATA_FILE}")
 
 
-def discard(disk: Disk, logs: Iterable[PartitionLog]) -> None:
-    """Remove the files of partitions that exist no longer. Durable when the next change is."""
+def close_files(logs: Iterable[PartitionLog]) -> None:
+    """Let go of partitions' files."""
     for log in logs:
         for segment in log.segments:
             segment.close()
+
+
+def discard(disk: Disk, logs: Collection[PartitionLog]) -> None:
+    """Remove the files of partitions that exist no longer; durable on return."""
+    close_files(logs)
+    for log in logs:
         disk.remove(log.directory)
     disk.sync_directory("")
 

@@ -62,7 +62,7 @@ class Loading:
             if log.topic_id == topic.topic_id:
                 return log
             discard(self._disk, [log])  # of a topic of the same name that was removed
-        check_vacant(self._disk, topic, number)
+        check_vacant(self._disk, [(topic, number)])
         (made,) = make_partitions(
             self._disk, [(topic, number)], leader_epoch=leader_epoch, now=self._now
         )
