@@ -57,7 +57,6 @@ def chosen_of(options: Mapping[str, Sequence[str]]) -> Chosen:
 def run_broker(chosen: Chosen) -> int:
     """Run a broker until it is stopped, and return the exit code."""
     with reported() as outcome:
-        collect_garbage_rarely()
         _allow_many_files()
         outcome.code = perform(_work, Path(chosen.data).absolute(), chosen)
     return outcome.code
@@ -75,6 +74,7 @@ async def _work(data: Path, chosen: Chosen) -> None:
     ) as server:
         addresses = ", ".join(show(address) for address in server.addresses)
         node_id = server.node.settings.node_id
+        collect_garbage_rarely()
         print(
             f"millpond broker {node_id} is ready: {addresses}, directory {data}",
             flush=True,
@@ -102,11 +102,13 @@ async def _first(*waits: Coroutine[Any, Any, Any]) -> None:
 def _stop_on_signals(stopped: asyncio.Event) -> None:
     """Set the event at the first signal, leave at the second, even if the loop is blocked."""
     loop = asyncio.get_running_loop()
+    received: list[int] = []
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
-        if stopped.is_set():
+        if received:
             print("stopped at once", file=sys.stderr, flush=True)
             os._exit(128 + number)
+        received.append(number)
         loop.call_soon_threadsafe(stopped.set)
 
     for number in SIGNALS:
@@ -144,8 +146,8 @@ def _tls(chosen: Chosen) -> ssl.SSLContext | None:
     try:
         context.load_cert_chain(chosen.tls_cert, chosen.tls_key)
     except (OSError, ssl.SSLError) as error:
-        raise ConfigError(
-            f"--tls-cert {str(chosen.tls_cert)!r} with --tls-key {str(chosen.tls_key)!r} "
-            f"can't be used: {error}"
-        ) from None
+        files = f"--tls-cert {str(chosen.tls_cert)!r}"
+        if chosen.tls_key is not None:
+            files += f" with --tls-key {str(chosen.tls_key)!r}"
+        raise ConfigError(f"{files} can't be used: {error}") from None
     return context

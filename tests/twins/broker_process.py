@@ -1,0 +1,66 @@
+"""`millpond broker` as users run it: a process, its start-up line, signals, its exit code."""
+
+import contextlib
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from .raw_client import RawClient
+
+READY = re.compile(r"millpond broker (\d+) is ready: (\S+:\d+|unix:\S+)(, \S+)*, directory (.+)\n")
+
+
+class BrokerProcess:
+    """A context manager: accepts connections inside; is killed at the end if it still runs."""
+
+    def __init__(self, data: Path, *options: str) -> None:
+        self._command = [sys.executable, "-m", "millpond.streams.cli", "broker"]
+        self._command += ["--data", str(data), "--listen", "127.0.0.1:0", *options]
+        self.ready_line = ""
+        self.port = 0
+
+    def __enter__(self) -> Self:
+        self.process = subprocess.Popen(
+            self._command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout is not None
+        self.ready_line = self.process.stdout.readline()
+        found = READY.fullmatch(self.ready_line)
+        if found is None:
+            _code, told = self.wait()
+            raise AssertionError(f"the broker did not start: {self.ready_line!r} {told}")
+        self.port = int(found[2].rpartition(":")[2])
+        return self
+
+    def client(self) -> RawClient:
+        return RawClient("127.0.0.1", self.port)
+
+    def rss_bytes(self) -> int:
+        """Return the memory that it takes now."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        found = re.search(r"VmRSS:\s+(\d+) kB", status)
+        assert found is not None
+        return int(found[1]) * 1024
+
+    def stop(self) -> tuple[int, str]:
+        """Let it stop in order; return exit code and what it has told."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.wait()
+
+    def wait(self) -> tuple[int, str]:
+        _stdout, stderr = self.process.communicate(timeout=30)
+        return self.process.returncode, stderr
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with contextlib.suppress(ValueError):  # its pipes are closed already
+            self.process.kill()
+            self.process.communicate()
