@@ -172,17 +172,18 @@ class ClassicGroups(RuleBasedStateMachine):
     # -- what clients are told -----------------------------------------------------------------
 
     def hear_all(self) -> None:
-        for client in self.clients:
+        """Take in all answers, those to SyncGroup first: who waits with one is behind the others."""
+        for client in sorted(self.clients, key=lambda each: each.syncing is None):
             self.hear(client)
 
     def hear(self, client: Client) -> None:
-        """Take in the answers that have come; a client's answer may set free another one's."""
-        if client.joining is not None and client.joining.response is not None:
-            asked, client.joining = client.joining, None
-            self.on_joined(client, asked)
+        """Take in what has been answered."""
         if client.syncing is not None and client.syncing.response is not None:
             response, client.syncing = client.syncing.response, None
             self.on_synced(client, response)
+        if client.joining is not None and client.joining.response is not None:
+            asked, client.joining = client.joining, None
+            self.on_joined(client, asked)
 
     def on_joined(self, client: Client, asked: Asked[JoinGroupResponse]) -> None:
         response = asked.response
@@ -207,6 +208,7 @@ class ClassicGroups(RuleBasedStateMachine):
             self.obey(client, ErrorCode(response.error_code))
             return
         client.synced = True
+        assert client.member.generation >= self.latest, "a member of the past was given something"
         told = self.told.setdefault(client.member.generation, Told())
         who = client.member.instance or client.member.member_id
         before = told.assignments.setdefault(client.member.member_id, response.assignment)

@@ -61,6 +61,7 @@ class GroupMember:
     rebalance_ms: int = REBALANCE_MS
     member_id: str = ""
     generation: int = -1
+    protocol_name: str | None = None
     leads: bool = False
     members: Sequence[str] = ()
 
@@ -97,6 +98,7 @@ class GroupMember:
         assert response is not None, "JoinGroup still waits"
         assert response.error_code == ErrorCode.NONE, ErrorCode(response.error_code)
         self.member_id, self.generation = response.member_id, response.generation_id
+        self.protocol_name = response.protocol_name
         self.leads = response.leader == response.member_id
         self.members = [member.member_id for member in response.members]
         return response
@@ -115,6 +117,8 @@ class GroupMember:
                 generation_id=self.generation,
                 member_id=self.member_id,
                 group_instance_id=self.instance,
+                protocol_type=self.protocol_type,
+                protocol_name=self.protocol_name,
                 assignments=[
                     SyncGroupRequestAssignment(member_id=member_id, assignment=assignment)
                     for member_id, assignment in assignments.items()

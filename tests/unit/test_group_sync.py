@@ -71,6 +71,8 @@ def test_who_waits_for_an_assignment_hears_of_a_rebalance() -> None:
         ({"member_id": "stranger"}, ErrorCode.UNKNOWN_MEMBER_ID),
         ({"group_instance_id": "stranger"}, ErrorCode.UNKNOWN_MEMBER_ID),
         ({"generation_id": 1}, ErrorCode.ILLEGAL_GENERATION),
+        ({"protocol_type": None}, ErrorCode.INCONSISTENT_GROUP_PROTOCOL),
+        ({"protocol_name": None}, ErrorCode.INCONSISTENT_GROUP_PROTOCOL),
         ({"protocol_type": "connect"}, ErrorCode.INCONSISTENT_GROUP_PROTOCOL),
         ({"protocol_name": "sticky"}, ErrorCode.INCONSISTENT_GROUP_PROTOCOL),
     ],
@@ -84,6 +86,8 @@ def test_who_syncs_has_to_be_a_member_in_its_generation(
         "group_id": "readers",
         "generation_id": second.generation,
         "member_id": second.member_id,
+        "protocol_type": "consumer",
+        "protocol_name": "range",
         "assignments": [],
         **asks,
     }

@@ -31,7 +31,7 @@ def describe_groups(
         if isinstance(group, ClassicGroup):
             described.append(_describe(group, operations))
         else:
-            described.append(_dead(group_id, group, operations, caller.version))
+            described.append(_dead(group_id, group, caller.version))
     return DescribeGroupsResponse(groups=described)
 
 
@@ -57,7 +57,7 @@ def _describe(group: ClassicGroup, operations: int) -> DescribedGroup:
     )
 
 
-def _dead(group_id: str, group: Group | None, operations: int, version: int) -> DescribedGroup:
+def _dead(group_id: str, group: Group | None, version: int) -> DescribedGroup:
     error, message = ErrorCode.NONE, None
     if version >= NOT_FOUND_SINCE:
         error = ErrorCode.GROUP_ID_NOT_FOUND
@@ -72,5 +72,4 @@ def _dead(group_id: str, group: Group | None, operations: int, version: int) -> 
         protocol_type="",
         protocol_data="",
         members=[],
-        authorized_operations=operations,
     )

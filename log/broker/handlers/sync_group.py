@@ -1,7 +1,7 @@
 """SyncGroup (14), versions 0–5: bring or get the assignment of a classic group's generation.
 
 The leader brings it for all; the others wait until it is on disk. Version 3 brought static members
-(KIP-345), 5 the protocol's type and name, which are compared if they are given (KIP-559).
+(KIP-345), 5 the protocol's type and name, which from then on must be given and agree (KIP-559).
 """
 
 from ...coordinator.classic_group import ClassicGroup
@@ -11,12 +11,16 @@ from ...wire.messages.sync_group import SyncGroupRequest, SyncGroupResponse
 from ..node import Caller, Node
 from ..waits import Handling, Promise
 
+PROTOCOL_SINCE = 5
+
 
 def sync_group(
     node: Node, request: SyncGroupRequest, caller: Caller
 ) -> Handling[SyncGroupResponse]:
     """Hand over the assignment, or wait for it."""
-    del caller
+    names_protocol = request.protocol_type is not None and request.protocol_name is not None
+    if caller.version >= PROTOCOL_SINCE and not names_protocol:
+        return _response(SyncAnswer(ErrorCode.INCONSISTENT_GROUP_PROTOCOL))
     if not request.group_id:
         return _response(SyncAnswer(ErrorCode.INVALID_GROUP_ID))
     group = node.groups.get(request.group_id)
