@@ -4,8 +4,10 @@ How every client fares is told in `tests/clients`; here is what must hold in the
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import millpond
 import pytest
 from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import (
@@ -32,7 +34,7 @@ def broker() -> Iterator[RunningBroker]:
 
 @pytest.fixture(scope="module")
 def confluent(broker: RunningBroker) -> AdminClient:
-    return AdminClient({"bootstrap.servers": f"127.0.0.1:{broker.port}"})
+    return AdminClient({"bootstrap.servers": f"127.0.0.1:{broker.port}", "log_level": 0})
 
 
 @pytest.fixture(scope="module")
@@ -155,3 +157,15 @@ def test_kafka_python_looks_around(kafka_python: KafkaAdminClient) -> None:
     (on_broker,) = kafka_python.describe_log_dirs({"seen": [0, 1]})
     (topic,) = on_broker["log_dirs"][0]["topics"]
     assert [each["partition_size"] for each in topic["partitions"]] == [0, 0]
+
+
+def test_the_example_of_the_documentation_works(
+    confluent: AdminClient, broker: RunningBroker
+) -> None:
+    page = (Path(millpond.__path__[0]) / "docs" / "topics.md").read_text()
+    example = page.partition("```python\n")[2].partition("```")[0]
+    done(confluent.create_topics([NewTopic("orders-example", 1)]))
+    here = example.replace("127.0.0.1:9092", f"127.0.0.1:{broker.port}")
+    exec(here.replace('"orders"', '"orders-example"'), {})
+    config = broker.do(lambda: broker.server.node.broker.topic("orders-example").config)
+    assert (config.cleanup_compact, config.cleanup_delete) == (True, False)

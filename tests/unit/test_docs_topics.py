@@ -26,7 +26,7 @@ def test_every_setting_is_told_and_no_other() -> None:
 
 def test_what_has_no_effect_is_named() -> None:
     section = PAGE.partition("## What is kept, but has no effect")[2].partition("## ")[0]
-    assert set(re.findall(r"`([a-z.]+)`", section)) == KEPT_WITHOUT_EFFECT
+    assert set(re.findall(r"`([a-z0-9.]+)`", section)) == KEPT_WITHOUT_EFFECT
 
 
 def test_the_defaults_are_those_of_a_topic_without_settings() -> None:
