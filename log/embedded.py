@@ -24,7 +24,7 @@ import anyio.to_thread
 from .broker.checkpoints import write_recovery_points
 from .broker.existence import let_grow, remove_topics
 from .broker.opening import open_broker
-from .broker.waits import Change, Exclusive, Flush, Handling, Promise, Quiet
+from .broker.waits import Aside, Change, Exclusive, Flush, Handling, Promise, Quiet
 from .errors import ConfigError, DiskFailed, LogError, OffsetOutOfRange
 from .model import (
     CommittedOffset,
@@ -300,7 +300,7 @@ class EmbeddedLog:
     async def run(self, handling: Handling[T]) -> T:
         """Go through the steps; between them, wait until what they name is durable.
 
-        Of the waits of handlers it knows only those for the disk: logs, and `Quiet`.
+        Of the waits of handlers it knows only those for the disk: logs, `Quiet` and `Aside`.
 
         Raises:
             DiskFailed: the steps were left where they were.
@@ -313,6 +313,9 @@ class EmbeddedLog:
                 if isinstance(wait, Quiet):
                     async with self.flusher.quiet():
                         result = wait.act()
+                    continue
+                if isinstance(wait, Aside):
+                    result = await anyio.to_thread.run_sync(wait.act)
                     continue
                 assert not isinstance(wait, Flush | Change | Promise | Exclusive), wait
                 touched.update(wait)

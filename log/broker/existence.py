@@ -11,12 +11,13 @@ from typing import Final
 
 from ..model import Timestamp
 from .core import Broker
+from .directories import close_files
 from .groups import Groups
 from .growth import Growth
-from .waits import Handling, Quiet
+from .waits import Aside, Handling, Quiet
 
-PARTITIONS_AT_ONCE: Final = 50
-"""How many partitions are made before others get their turn: some 30 ms of work."""
+PARTITIONS_AT_ONCE: Final = 100
+"""How many partitions one sync is for: making them takes some 30 ms."""
 
 
 def let_grow(broker: Broker, growth: Growth, now: Timestamp) -> Handling[None]:
@@ -26,9 +27,9 @@ def let_grow(broker: Broker, growth: Growth, now: Timestamp) -> Handling[None]:
         DirectoryTaken: there are directories of that name, with records in them; nothing has changed.
     """
     broker.begin_growth(growth, now)
-    grown = broker.grow(growth, PARTITIONS_AT_ONCE, now)
-    while not grown:
-        grown = yield Quiet(partial(broker.grow, growth, PARTITIONS_AT_ONCE, now))
+    while growth.missing:
+        yield Aside(partial(broker.grow, growth, PARTITIONS_AT_ONCE, now))
+    broker.end_growth(growth)
 
 
 def remove_topics(
@@ -45,4 +46,5 @@ def remove_topics(
         return
     gone = broker.remove_topics(names, now)
     yield from groups.forget_topics(names, now)
-    yield Quiet(partial(broker.discard, gone))
+    yield Quiet(partial(close_files, gone))
+    yield Aside(partial(broker.discard, gone))

@@ -16,7 +16,7 @@ from .metadata import Metadata, Topic
 
 @dataclass(slots=True)
 class Growth:
-    """What is to exist. `Broker.begin_growth` records it, `Broker.grow` makes some of it.
+    """What is to exist. `Broker.begin_growth` records it, `grow` makes some, `end_growth` shows it.
 
     Attributes:
         records: say so in the metadata log.

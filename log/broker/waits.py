@@ -11,6 +11,7 @@ task per request, a test in virtual time.
     yield promise           until another request keeps the promise; gives its value
     yield Exclusive()       until no one else creates, removes or compacts; holds to the end
     yield Quiet(act)        until no sync is in flight; then does `act`, and gives its result
+    yield Aside(act)        until `act` is done by somebody else meanwhile; gives its result
 
 `Steps` (`steps.py`) is the first of these alone; a handler uses it with `yield from`.
 """
@@ -88,6 +89,15 @@ class Disconnect(Exception):
     """Raised by a handler where Kafka's answer is to close the connection; says why."""
 
 
-Wait: TypeAlias = Collection[PartitionLog] | Flush | Change | Promise[Any] | Exclusive | Quiet
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """Do this in a thread while others have their turn: it takes long, and touches what nobody sees."""
+
+    act: Callable[[], Any]
+
+
+Wait: TypeAlias = (
+    Collection[PartitionLog] | Flush | Change | Promise[Any] | Exclusive | Quiet | Aside
+)
 
 Handling: TypeAlias = Generator[Wait, Any, T]

@@ -16,9 +16,10 @@ from functools import partial
 from typing import Any, Final, Protocol, TypeAlias
 
 import anyio
+import anyio.to_thread
 
 from ..broker.node import Node
-from ..broker.waits import Change, Exclusive, Flush, Handling, Promise, Quiet
+from ..broker.waits import Aside, Change, Exclusive, Flush, Handling, Promise, Quiet
 from ..errors import DiskFailed
 from ..storage.partition_log import PartitionLog
 from .flusher import Flusher
@@ -181,6 +182,8 @@ class Driver:
                 return self._in_task(self._hold_lock(work))
             case Quiet(act):
                 return self._in_task(self._act_quietly(work, act))
+            case Aside(act):
+                return self._in_task(self._act_aside(work, act))
             case logs:
                 done = self._request(work, logs, lambda: self._synced(work))
                 return None if done else _WAITS
@@ -231,6 +234,14 @@ class Driver:
             work.has_lock = asyncio.Event()
             self._resume(work, None)
             await work.has_lock.wait()
+
+    async def _act_aside(self, work: Work, act: Callable[[], Any]) -> None:
+        try:
+            result = await anyio.to_thread.run_sync(act)
+        except Exception as error:  # noqa: BLE001 - the handler asked for it, so it may deal with it
+            self._resume(work, None, error)
+        else:
+            self._resume(work, result)
 
     async def _act_quietly(self, work: Work, act: Callable[[], Any]) -> None:
         try:

@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 from millpond.log.broker.handlers.delete_topics import delete_topics
 from millpond.log.broker.node import Caller, Endpoint
-from millpond.log.broker.waits import Exclusive, Quiet
+from millpond.log.broker.waits import Aside, Exclusive, Quiet
 from millpond.log.model import CommittedOffset, NewRecord, TopicPartition
 from millpond.log.records import encode_batch
 from millpond.log.wire.error_codes import ErrorCode
@@ -143,6 +143,8 @@ def test_files_are_removed_only_when_nobody_syncs_them() -> None:
     wait = handling.send(None)
     assert isinstance(wait, Quiet)
     assert ORDERS not in world.node.broker.partitions
+    wait = handling.send(wait.act())
+    assert isinstance(wait, Aside)
     assert world.disk.exists("orders-0")
     with pytest.raises(StopIteration):
         handling.send(wait.act())
