@@ -1,10 +1,10 @@
 """`millpond broker` as users run it: a process, its start-up line, signals, its exit code."""
 
-import contextlib
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,8 +24,9 @@ class BrokerProcess:
         self.port = 0
 
     def __enter__(self) -> Self:
+        self._stderr = tempfile.TemporaryFile()  # a pipe that nobody reads would stop the broker
         self.process = subprocess.Popen(
-            self._command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            self._command, stdout=subprocess.PIPE, stderr=self._stderr, text=True
         )
         assert self.process.stdout is not None
         self.ready_line = self.process.stdout.readline()
@@ -46,14 +47,19 @@ class BrokerProcess:
         assert found is not None
         return int(found[1]) * 1024
 
+    def told(self) -> str:
+        """Return what it has written to stderr so far."""
+        self._stderr.seek(0)
+        return self._stderr.read().decode()
+
     def stop(self) -> tuple[int, str]:
         """Let it stop in order; return exit code and what it has told."""
         self.process.send_signal(signal.SIGTERM)
         return self.wait()
 
     def wait(self) -> tuple[int, str]:
-        _stdout, stderr = self.process.communicate(timeout=30)
-        return self.process.returncode, stderr
+        code = self.process.wait(30)
+        return code, self.told()
 
     def __exit__(
         self,
@@ -61,6 +67,6 @@ class BrokerProcess:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with contextlib.suppress(ValueError):  # its pipes are closed already
-            self.process.kill()
-            self.process.communicate()
+        self.process.kill()
+        self.process.communicate()
+        self._stderr.close()
