@@ -55,8 +55,9 @@ UPKEEP_INTERVAL_S = 30.0
 class EmbeddedLog:
     """A `Log` on a directory that belongs to this process. Open it with `open`.
 
-    A server shares its parts: `broker` and the coordinators, `flusher`, `wakeups`, and `removing`,
-    which whoever creates, removes or compacts holds meanwhile.
+    A server shares its parts: `broker` and the coordinators, `flusher`, `wakeups`, and two locks.
+    Whoever removes or compacts holds `removing`; whoever changes which topics exist, or how they are
+    set, holds `changing`, after the other one if it needs both.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class EmbeddedLog:
         self.flusher = Flusher(
             durability, on_flushed=self._on_flushed, root=root, interval_s=flush_interval_s
         )
+        self.changing = anyio.Lock(fast_acquire=True)
         self.removing = anyio.Lock(fast_acquire=True)
         self._transactional_ids: dict[str, anyio.Lock] = {}
         self._load()
@@ -164,14 +166,14 @@ class EmbeddedLog:
 
     async def create_topics(self, specs: Iterable[TopicSpec]) -> None:
         self.check_writable()
-        async with self.removing:  # else a topic might be made while its namesake is removed
+        async with self.changing:  # else a topic might be made while its namesake is removed
             growth = self.broker.plan_topics(specs)
             with anyio.CancelScope(shield=True):
                 await self.run(let_grow(self.broker, growth, self.now()))
 
     async def delete_topics(self, names: Iterable[str]) -> None:
         self.check_writable()
-        async with self.removing:
+        async with self.removing, self.changing:
             with anyio.CancelScope(shield=True):
                 await self.run(
                     remove_topics(self.broker, self.group_offsets, list(names), self.now())

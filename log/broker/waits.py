@@ -9,7 +9,7 @@ task per request, a test in virtual time.
     yield Flush(logs)       not at all: these are synced when there is time, and readers are told
     yield Change(…)         until something is new in one of the partitions, or time is up
     yield promise           until another request keeps the promise; gives its value
-    yield Exclusive()       until no one else creates, removes or compacts; holds to the end
+    yield Exclusive(…)      until no one else creates, removes or compacts; holds to the end
     yield Quiet(act)        until no sync is in flight; then does `act`, and gives its result
     yield Aside(act)        until `act` is done by somebody else meanwhile; gives its result
 
@@ -75,7 +75,12 @@ class Promise(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Exclusive:
-    """Wait for the right to change which partitions and records exist; hold it until the end."""
+    """Wait for the right to change which partitions and records exist; hold it until the end.
+
+    Who removes nothing need not wait for a compaction, which may take minutes.
+    """
+
+    removes: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ the flusher. Both are locks that the embedded log's own tasks hold too.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Collection, Coroutine
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -37,6 +38,7 @@ class Store(Protocol):
 
     flusher: Flusher
     wakeups: Wakeups
+    changing: anyio.Lock
     removing: anyio.Lock
     durable_reads: bool
 
@@ -178,8 +180,8 @@ class Driver:
             case Flush(logs):
                 self._request(work, logs, None)
                 return None
-            case Exclusive():
-                return self._in_task(self._hold_lock(work))
+            case Exclusive(removes):
+                return self._in_task(self._hold_locks(work, removes))
             case Quiet(act):
                 return self._in_task(self._act_quietly(work, act))
             case Aside(act):
@@ -229,8 +231,11 @@ class Driver:
         task.add_done_callback(self._tasks.discard)
         return _WAITS
 
-    async def _hold_lock(self, work: Work) -> None:
-        async with self._store.removing:
+    async def _hold_locks(self, work: Work, removes: bool) -> None:
+        async with AsyncExitStack() as locks:
+            if removes:  # first: who waits for a compaction must not hold up who creates
+                await locks.enter_async_context(self._store.removing)
+            await locks.enter_async_context(self._store.changing)
             work.has_lock = asyncio.Event()
             self._resume(work, None)
             await work.has_lock.wait()

@@ -22,7 +22,7 @@ def alter_configs(
 ) -> Handling[AlterConfigsResponse]:
     """Alter what can be altered."""
     del caller
-    yield Exclusive()
+    yield Exclusive(removes=False)
     changes = [_change(one) for one in request.resources]
     refusals = carry_out(node, changes, validate_only=request.validate_only)
     return AlterConfigsResponse(

@@ -36,7 +36,7 @@ def create_partitions(
 ) -> Handling[CreatePartitionsResponse]:
     """Let grow what can grow."""
     del caller
-    yield Exclusive()
+    yield Exclusive(removes=False)
     asked_times = Counter(asked.name for asked in request.topics)
     refused: dict[str, Refusal] = {}
     counts: dict[str, int] = {}

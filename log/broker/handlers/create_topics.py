@@ -43,7 +43,7 @@ def create_topics(
 ) -> Handling[CreateTopicsResponse]:
     """Make what can be made."""
     del caller
-    yield Exclusive()
+    yield Exclusive(removes=False)
     planned: dict[str, Topic] = {}
     refused: dict[str, Refusal] = {}
     known = node.broker.metadata

@@ -37,7 +37,7 @@ def incremental_alter_configs(
 ) -> Handling[IncrementalAlterConfigsResponse]:
     """Alter what can be altered."""
     del caller
-    yield Exclusive()
+    yield Exclusive(removes=False)
     changes = [_change(one) for one in request.resources]
     refusals = carry_out(node, changes, validate_only=request.validate_only)
     return IncrementalAlterConfigsResponse(

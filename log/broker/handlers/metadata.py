@@ -46,7 +46,7 @@ def metadata(node: Node, request: MetadataRequest, caller: Caller) -> Handling[M
         return _response(node, request, caller, topics)
     missing = _to_be_made(node, asked, request) if not by_id else []
     if missing:
-        yield Exclusive()
+        yield Exclusive(removes=False)
         _make(node, missing)
     if by_id:
         known = node.broker.metadata.topics_by_id
