@@ -82,8 +82,7 @@ class TopicConfig:
             ConfigError: for an unknown name or an unusable value; the message shows what works.
         """
         for key in mapping:
-            if key not in TOPIC_SETTINGS and key not in KEPT_WITHOUT_EFFECT:
-                raise ConfigError(f"topic {topic!r}: {_unknown(key)}")
+            check_setting_name(key, topic=topic)
         defaults = defaults or {}
         values: dict[str, Any] = {}
         for key, setting in TOPIC_SETTINGS.items():
@@ -116,6 +115,13 @@ class TopicConfig:
     def with_defaults(self, defaults: Mapping[str, str], *, topic: str) -> "TopicConfig":
         """Return the same settings over other defaults."""
         return TopicConfig.parse(self.given, topic=topic, defaults=defaults)
+
+
+def check_setting_name(key: str, *, topic: str | None = None) -> None:
+    """Raise ConfigError for a setting that no topic has, showing those that are like it."""
+    if key not in TOPIC_SETTINGS and key not in KEPT_WITHOUT_EFFECT:
+        where = "" if topic is None else f"topic {topic!r}: "
+        raise ConfigError(f"{where}{_unknown(key)}")
 
 
 def _unknown(key: str) -> str:

@@ -23,6 +23,7 @@ import anyio.to_thread
 
 from .broker.checkpoints import write_recovery_points
 from .broker.existence import let_grow, remove_topics
+from .broker.growth import more_partitions
 from .broker.opening import open_broker
 from .broker.waits import Aside, Change, Exclusive, Flush, Handling, Promise, Quiet
 from .errors import ConfigError, DiskFailed, LogError, OffsetOutOfRange
@@ -170,6 +171,28 @@ class EmbeddedLog:
             growth = self.broker.plan_topics(specs)
             with anyio.CancelScope(shield=True):
                 await self.run(let_grow(self.broker, growth, self.now()))
+
+    async def add_partitions(self, counts: Mapping[str, int]) -> None:
+        """Let topics have this many partitions. All or none.
+
+        Raises:
+            UnknownTopic, ConfigError: of one of them.
+        """
+        self.check_writable()
+        async with self.changing:
+            growth = more_partitions(self.broker.metadata, counts)
+            with anyio.CancelScope(shield=True):
+                await self.run(let_grow(self.broker, growth, self.now()))
+
+    async def alter_topics(self, configs: Mapping[str, Mapping[str, str]]) -> None:
+        """Give topics these settings, and no others. All or none.
+
+        Raises:
+            UnknownTopic, ConfigError: of one of them.
+        """
+        self.check_writable()
+        async with self.changing:
+            self.broker.alter_topics(configs, self.now())
 
     async def delete_topics(self, names: Iterable[str]) -> None:
         self.check_writable()

@@ -49,6 +49,8 @@ def more_partitions(known: Metadata, counts: Mapping[str, int]) -> Growth:
         topic = known.topics.get(name)
         if topic is None:
             raise UnknownTopic(f"there is no topic {name!r}")
+        if topic.internal:
+            raise ConfigError(f"topic {name!r} belongs to the log itself; it can't grow")
         metadata.check_partitions(name, count)
         if count <= topic.partitions:
             raise ConfigError(

@@ -367,3 +367,22 @@ async def test_recovery_points_are_kept_up_to_date(tmp_path: Path) -> None:
         await (await log.producer()).append({ORDERS: [new("a"), new("b")]})
         points = tmp_path / "recovery-point-offset-checkpoint"
         await until(lambda: points.exists() and "orders 0 2\n" in points.read_text())
+
+
+async def test_topics_are_altered_and_grow_all_or_none(tmp_path: Path) -> None:
+    async with EmbeddedLog.open(tmp_path) as log:
+        await log.create_topics([TopicSpec("orders", 1), TopicSpec("clicks", 1)])
+        await log.alter_topics({"orders": {"segment.ms": "9"}})
+        await log.add_partitions({"orders": 3, "clicks": 2})
+        for wrong in ({"orders": 4, "clicks": 2}, {"orders": 4, "__consumer_offsets": 9}):
+            with pytest.raises(ConfigError):
+                await log.add_partitions(wrong)
+        with pytest.raises(ConfigError):
+            await log.alter_topics({"orders": {}, "clicks": {"segment.ms": "soon"}})
+    async with EmbeddedLog.open(tmp_path) as log:
+        found = await log.describe_topics()
+        assert {one.name: one.partitions for one in found.values()} == {"orders": 3, "clicks": 2}
+        assert dict(found["orders"].config) == {"segment.ms": "9"}
+        assert (await log.end_offsets([TopicPartition("orders", 2)])) == {
+            TopicPartition("orders", 2): 0
+        }
