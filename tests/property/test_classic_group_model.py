@@ -22,7 +22,7 @@ from millpond.tests.twins.group_world import GroupMember, GroupWorld, subscripti
 from millpond.tests.twins.node_world import Asked
 
 PARTITIONS = 7
-REBALANCE_MS = (4_000, 15_000)
+REBALANCE_MS = (3_000, 6_000)
 SESSION_MS = 10_000
 CLIENTS = 5
 NUMBERS = st.integers(0, CLIENTS - 1)
