@@ -10,8 +10,7 @@ So there is no moment in which all members must be present, and nobody waits for
 holds the very partition. A member that is not heard of for the session timeout, or does not give up
 partitions for its rebalance timeout, is removed: its partitions are free then.
 
-Like every change, it is applied in memory at once and answered when its records are durable. The
-group epoch comes first of these: no part of a member's removal may be known without it.
+Like every change, it is applied in memory at once and answered when its records are durable.
 
 Beyond Kafka 4.1: a member may begin anew, with epoch 0, whatever its epoch was; there it is fenced
 until its session is over. It is told what it has, and nothing counts as given up before it says so
@@ -265,7 +264,13 @@ class ConsumerGroup:
         return self._records(removal_of_group(self.state), now)
 
     def _records(self, changes: Sequence[Change], now: Timestamp) -> list[NewRecord]:
-        return [encode_change(self.group_id, change, now) for change in changes]
+        """Make the records, that of a new group epoch first.
+
+        They may come to more than a batch, of which a crash may keep some. Once the epoch has risen,
+        there will be another target assignment, whatever else was kept.
+        """
+        ordered = sorted(changes, key=lambda change: not _raises_epoch(change))
+        return [encode_change(self.group_id, change, now) for change in ordered]
 
 
 def replay_consumer_group(groups: dict[str, Group], key: bytes, value: bytes | None) -> None:
@@ -279,6 +284,10 @@ def replay_consumer_group(groups: dict[str, Group], key: bytes, value: bytes | N
     group.state.apply(change)
     if change == GroupEpochSet(None):
         del groups[group_id]
+
+
+def _raises_epoch(change: Change) -> bool:
+    return isinstance(change, GroupEpochSet) and change.to is not None
 
 
 def _wants_the_same(one: Subscription, other: Subscription) -> bool:

@@ -116,6 +116,15 @@ def test_a_removed_member_stays_removed(world: NodeWorld) -> None:
     assert bert.shown == "orders: 0 1 2 3"
 
 
+def test_a_subscription_may_be_as_large_as_a_request(world: NodeWorld) -> None:
+    names = [f"{number:0200}" for number in range(20_000)]
+    anna = member(world, "anna", topics=["orders", *names])
+    settle(anna)
+    world.restart()
+    assert anna.beat().error_code == ErrorCode.NONE
+    assert anna.shown == "orders: 0 1 2 3"
+
+
 def joining(name: str) -> ConsumerGroupHeartbeatRequest:
     return ConsumerGroupHeartbeatRequest(
         group_id="readers",
