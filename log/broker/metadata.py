@@ -35,7 +35,9 @@ INTERNAL_PARTITIONS: Final = 4
 INTERNAL_CONFIG: Final[Mapping[str, str]] = {
     "cleanup.policy": "compact",
     "segment.bytes": "104857600",
+    "max.message.bytes": "33554432",
 }
+"""A record must hold what one request may bring (8 MiB), or all members of a classic group."""
 
 PARTITIONS_MAX: Final = 10_000
 """Of one topic: each is a directory with several open files, so more is a slip of the keyboard."""
