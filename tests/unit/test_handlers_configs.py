@@ -162,9 +162,9 @@ def test_synonyms_are_all_that_would_give_the_value_in_their_order() -> None:
 
 
 def test_internal_topics_do_not_take_the_broker_s_defaults() -> None:
-    world = NodeWorld(settings={"message.max.bytes": "10"})
-    one = entry(world, TOPIC, "__consumer_offsets", "max.message.bytes", synonyms=True)
-    assert (one.value, one.config_source) == ("1048588", ConfigSource.DEFAULT)
+    world = NodeWorld(settings={"log.roll.ms": "10"})
+    one = entry(world, TOPIC, "__consumer_offsets", "segment.ms", synonyms=True)
+    assert (one.value, one.config_source) == ("604800000", ConfigSource.DEFAULT)
 
 
 def test_the_broker_s_own_settings_are_read_only_and_its_defaults_for_topics_are_not() -> None:
