@@ -67,10 +67,14 @@ STEP = st.one_of(
     st.tuples(st.just("plain"), st.integers(0, 2), st.integers(1, 3), st.integers(0, 200)),
     st.tuples(st.just("in transaction"), st.integers(0, 2), st.sampled_from(PRODUCERS)),
     st.tuples(st.just("end"), st.integers(0, 2), st.sampled_from(PRODUCERS), st.booleans()),
+    st.tuples(st.just("whole"), st.integers(0, 2), st.sampled_from(PRODUCERS), st.booleans()),
     st.tuples(st.just("roll"), st.integers(0, 2)),
     st.tuples(st.just("sync"), st.integers(0, 2)),
     st.tuples(st.just("delete"), st.integers(0, 2), st.floats(0, 1)),
 )
+PLACE = st.one_of(st.just(0.0), st.floats(0, 1), st.sampled_from([-0.5, 1.5]))
+"""Where in the log to begin to read: from its start, at 0, to its end, at 1."""
+
 LIMIT = st.one_of(st.integers(0, 400), st.integers(0, 3000))
 
 
@@ -136,6 +140,11 @@ class Written:
         marker = Batch(done.base_offset, done.next_offset, log.size - size, marker=True)
         twin.batches.append(marker)
 
+    def whole(self, number: int, producer_id: int, commit: bool) -> None:
+        for _ in range(2):
+            self.in_transaction(number, producer_id)
+        self.end(number, producer_id, commit)
+
     def roll(self, number: int) -> None:
         self.log(number).roll(0)
 
@@ -153,20 +162,28 @@ class Written:
 
 @settings(max_examples=150, deadline=None)
 @given(
-    steps=st.lists(STEP, max_size=25),
-    offsets=st.tuples(*[st.integers(-1, 30)] * PARTITIONS),
+    steps=st.lists(STEP, min_size=5, max_size=30),
+    synced=st.sampled_from([True, True, False]),
+    places=st.tuples(*[PLACE] * PARTITIONS),
     partition_max_bytes=LIMIT,
     max_bytes=LIMIT,
     committed=st.booleans(),
 )
 def test_a_fetch_brings_what_the_lists_say(
     steps: list[tuple[object, ...]],
-    offsets: tuple[int, ...],
+    synced: bool,
+    places: tuple[float, ...],
     partition_max_bytes: int,
     max_bytes: int,
     committed: bool,
 ) -> None:
     written = Written(steps)
+    for number in range(PARTITIONS if synced else 0):
+        written.sync(number)
+    offsets = [
+        twin.start + round((twin.end - twin.start) * place)
+        for twin, place in zip(written.twins, places, strict=True)
+    ]
     partitions = [
         FetchPartition(
             partition=number, fetch_offset=offset, partition_max_bytes=partition_max_bytes
