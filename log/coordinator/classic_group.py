@@ -7,24 +7,19 @@ JoinGroup and SyncGroup wait for other members, so their answers go to a `Reply`
 as needed. A member waits with one request of a kind at most: when it asks again, what it asked before
 is answered.
 
-A record is written with an assignment, and when the last member has gone. A rebalance under way is not
-written: after a restart the members go on in the generation before it.
-
 Source: KIP-62 (rebalance and session timeouts), KIP-134 (delay of the first rebalance), KIP-345
 (static members), KIP-394 (member ids before joining).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import Final, NamedTuple
 
-from ..model import NewRecord, Timestamp
 from ..wire.error_codes import ErrorCode
-from .classic_members import CONSUMER_PROTOCOL, Member, Members
+from .classic_group_state import ClassicGroupState
 from .classic_messages import JoinAnswer, JoinedMember, SyncAnswer, Syncing
-from .classic_states import COMPLETING, EMPTY, MAY_FOLLOW, PREPARING, STABLE, GroupState
-from .group import Changes, CommitAs, GroupKind, Instant, Reply
-from .group_records import GroupMetadataValue, MemberMetadata, encode_group
+from .classic_states import COMPLETING, EMPTY, PREPARING, STABLE
+from .group import Changes, Instant, Reply
 
 NEW_MEMBER_TIMEOUT_MS: Final = 5 * 60 * 1000
 """How long the first JoinGroup of a member may wait. Whoever disconnects meanwhile and tries again
@@ -39,19 +34,11 @@ class FirstRebalance(NamedTuple):
     more_came: bool
 
 
-class ClassicGroup:
-    """One group."""
-
-    kind: Final = GroupKind.CLASSIC
+class ClassicGroup(ClassicGroupState):
+    """One group; what it is, and what others may ask of it, is told in `classic_group_state.py`."""
 
     def __init__(self, group_id: str) -> None:
-        self.group_id: Final = group_id
-        self.state = GroupState.EMPTY
-        self.state_since: Timestamp | None = None
-        self.generation = 0
-        self.protocol_type = ""
-        self.protocol_name: str | None = None
-        self.members = Members()
+        super().__init__(group_id)
         self.joins: dict[str, Reply[JoinAnswer]] = {}
         self.syncs: dict[str, Reply[SyncAnswer]] = {}
         self.pending: dict[str, int] = {}
@@ -61,15 +48,6 @@ class ClassicGroup:
         self.next_due_ms: int | None = None
         self._join_due_ms: int | None = None
         self._sync_due_ms: int | None = None
-        self._subscribed: frozenset[str] | None = None
-
-    @property
-    def state_name(self) -> str:
-        return self.state.value
-
-    @property
-    def is_empty(self) -> bool:
-        return self.state is EMPTY
 
     # -- what members ask ----------------------------------------------------------------------
 
@@ -203,9 +181,7 @@ class ClassicGroup:
                 self.drop(member.member_id)
         if not self.members:
             self._become(EMPTY, now)
-            self.generation += 1
-            self.protocol_name = None
-            self._subscribed = frozenset()
+            self._next_generation(None)
             yield [self.record(now.timestamp)]
         elif self.members.elect(self.joins):
             self._begin_generation(now)
@@ -214,9 +190,7 @@ class ClassicGroup:
 
     def _begin_generation(self, now: Instant) -> None:
         self._become(COMPLETING, now)
-        self.generation += 1
-        self.protocol_name = self.members.chosen_protocol()
-        self._subscribed = self._subscribed_topics()
+        self._next_generation(self.members.chosen_protocol())
         for member in self.members:
             self.answer_join(member.member_id)
             member.is_new = False
@@ -278,11 +252,6 @@ class ClassicGroup:
             return ErrorCode.INCONSISTENT_GROUP_PROTOCOL
         return ErrorCode.NONE
 
-    def _become(self, state: GroupState, now: Instant) -> None:
-        assert state in MAY_FOLLOW[self.state], (self.group_id, self.state, state)
-        self.state = state
-        self.state_since = now.timestamp
-
     # -- time ----------------------------------------------------------------------------------
 
     def on_time(self, now: Instant) -> Changes[None]:
@@ -338,110 +307,3 @@ class ClassicGroup:
         due += self.pending.values()
         due += [each for each in (self._join_due_ms, self._sync_due_ms) if each is not None]
         return min(due, default=None)
-
-    # -- what others ask -----------------------------------------------------------------------
-
-    def check_commit(self, who: CommitAs, version: int) -> ErrorCode:
-        """Say whether one may commit: a member in its generation, or anybody while there is none."""
-        del version
-        if who.generation < 0 and self.is_empty:
-            return ErrorCode.NONE
-        if who.generation >= 0 or who.member_id or who.group_instance_id is not None:
-            error = self.members.check(who.member_id, who.group_instance_id)
-            if error is not ErrorCode.NONE:
-                return error
-            if who.generation != self.generation:
-                return ErrorCode.ILLEGAL_GENERATION
-        elif not who.transactional:
-            return ErrorCode.UNKNOWN_MEMBER_ID
-        if self.state is COMPLETING and not who.transactional:
-            return ErrorCode.REBALANCE_IN_PROGRESS
-        return ErrorCode.NONE
-
-    def check_fetch(self, member_id: str | None, member_epoch: int) -> ErrorCode:
-        """Say whether one may read offsets: anybody, with this protocol."""
-        del member_id, member_epoch
-        return ErrorCode.NONE
-
-    def check_delete_offsets(self) -> ErrorCode:
-        """Say whether offsets may be deleted: of consumers it is known what they read."""
-        if self.is_empty or self.protocol_type == CONSUMER_PROTOCOL:
-            return ErrorCode.NONE
-        return ErrorCode.NON_EMPTY_GROUP
-
-    def subscribes_to(self, topic: str) -> bool:
-        """Say whether members read this topic; of consumers it is supposed as long as unknown."""
-        if self._subscribed is None:
-            return self.protocol_type == CONSUMER_PROTOCOL
-        return topic in self._subscribed
-
-    def unused_since(self, committed: Timestamp) -> Timestamp | None:
-        """Return since when an offset counts as unused: since the last member went, if there was one."""
-        if not self.protocol_type:
-            return committed
-        if self.is_empty:
-            return committed if self.state_since is None else self.state_since
-        if self.state is STABLE and self._subscribed is not None:
-            return committed
-        return None
-
-    def _subscribed_topics(self) -> frozenset[str] | None:
-        if self.protocol_type != CONSUMER_PROTOCOL or self.protocol_name is None:
-            return None
-        return self.members.subscribed_topics(self.protocol_name)
-
-    # -- records -------------------------------------------------------------------------------
-
-    def tombstones(self, now: Timestamp) -> list[NewRecord]:
-        """Return the record that removes the group."""
-        return [encode_group(self.group_id, None, now)]
-
-    def go_on_from(
-        self,
-        *,
-        generation: int,
-        protocol_type: str,
-        protocol_name: str | None,
-        leader: str | None,
-        members: Sequence[Member],
-        since: Timestamp | None,
-    ) -> None:
-        """Take up a generation that was written, in a group that has just been made."""
-        self.generation = generation
-        self.protocol_type = protocol_type
-        self.protocol_name = protocol_name
-        self.state_since = since
-        for member in members:
-            self.members.add(member)
-        self._subscribed = frozenset()
-        if members:
-            self.state = STABLE
-            self.members.leader = leader
-            self._subscribed = self._subscribed_topics()
-
-    def record(self, now: Timestamp, assignments: Mapping[str, bytes] | None = None) -> NewRecord:
-        """Make the record of the present generation, with these assignments or those there are."""
-        members = [
-            MemberMetadata(
-                member_id=member.member_id,
-                group_instance_id=member.group_instance_id,
-                client_id=member.client_id,
-                client_host=member.client_host,
-                rebalance_timeout=member.rebalance_timeout_ms,
-                session_timeout=member.session_timeout_ms,
-                subscription=member.protocols[self.protocol_name or ""],
-                assignment=member.assignment
-                if assignments is None
-                else assignments.get(member.member_id, b""),
-            )
-            for member in self.members
-        ]
-        value = GroupMetadataValue(
-            protocol_type=self.protocol_type,
-            generation=self.generation,
-            protocol=self.protocol_name,
-            leader=self.members.leader,
-            current_state_timestamp=-1 if self.state_since is None else self.state_since,
-            members=members,
-        )
-        return encode_group(self.group_id, value, now)
