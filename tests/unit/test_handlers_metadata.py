@@ -145,6 +145,22 @@ def test_one_bad_name_does_not_keep_the_others_from_being_made() -> None:
     assert errors(response) == [ErrorCode.INVALID_TOPIC_EXCEPTION, 0]
 
 
+def test_a_name_that_differs_from_another_only_in_dots_is_refused() -> None:
+    world = NodeWorld()
+    world.create("orders.eu")
+    assert errors(ask(world, named("orders_eu"))) == [ErrorCode.INVALID_TOPIC_EXCEPTION]
+
+
+def test_no_request_makes_more_topics_than_could_be_meant() -> None:
+    world = NodeWorld(settings={"num.partitions": "6000"})
+    assert errors(ask(world, named("a", "b"))) == [ErrorCode.POLICY_VIOLATION] * 2
+
+
+def test_where_more_replicas_are_wanted_than_there_are_brokers_nothing_is_made() -> None:
+    world = NodeWorld(settings={"default.replication.factor": "3"})
+    assert errors(ask(world, named("orders"))) == [ErrorCode.INVALID_REPLICATION_FACTOR]
+
+
 def test_the_brokers_own_log_is_nobodys_topic() -> None:
     assert errors(ask(NodeWorld(), named("__cluster_metadata"))) == [UNKNOWN]
 

@@ -10,12 +10,10 @@
 - Internal topics are listed and marked. `__cluster_metadata` is not listed, as in Kafka.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Final
 
-from ...config import check_topic_name
-from ...errors import ConfigError
-from ...model import TopicPartition, TopicSpec
+from ...model import TopicPartition
 from ...wire.error_codes import ErrorCode
 from ...wire.messages.metadata import (
     MetadataRequest,
@@ -28,8 +26,11 @@ from ...wire.messages.metadata import (
 from ...wire.schema import NO_UUID
 from ..metadata import METADATA_PARTITION, Topic
 from ..node import Caller, Node
-from ..waits import Exclusive, Handling
+from ..waits import Handling
 from .authorized import CLUSTER_OPERATIONS, NOT_ASKED, TOPIC_OPERATIONS
+from .auto_creation import make_topics
+from .refusal import Refusal
+from .topic_names import check_name
 
 _IDS_SINCE: Final = 12
 
@@ -44,10 +45,10 @@ def metadata(node: Node, request: MetadataRequest, caller: Caller) -> Handling[M
     if not _may_be_asked(asked, by_id, caller):
         topics = [_unknown(ErrorCode.INVALID_REQUEST, each.name or "", each) for each in asked]
         return _response(node, request, caller, topics)
-    missing = _to_be_made(node, asked, request) if not by_id else []
+    refused: Mapping[str, ErrorCode] = {}
+    missing = [] if by_id else _to_be_made(node, asked, request)
     if missing:
-        yield Exclusive(removes=False)
-        _make(node, missing)
+        refused = yield from make_topics(node, missing)
     if by_id:
         known = node.broker.metadata.topics_by_id
         topics = [
@@ -57,7 +58,7 @@ def metadata(node: Node, request: MetadataRequest, caller: Caller) -> Handling[M
             for each in by_id
         ]
     else:
-        topics = [_found(node, each, request) for each in _once_each(asked)]
+        topics = [_found(node, each, request, refused) for each in _once_each(asked)]
     return _response(node, request, caller, topics)
 
 
@@ -100,48 +101,29 @@ def _to_be_made(
     """Return the topics that are missing and may be made, once each."""
     if not (request.allow_auto_topic_creation and node.settings.auto_create_topics_enable):
         return []
-    names = dict.fromkeys(each.name for each in asked)
+    names = dict.fromkeys(each.name for each in asked if each.name is not None)
     return [
         name
         for name in names
-        if name is not None and name not in node.broker.metadata.topics and _may_be_made(name)
+        if name not in node.broker.metadata.topics and name != METADATA_PARTITION.topic
     ]
 
 
-def _may_be_made(name: str) -> bool:
-    return _is_valid(name) and name != METADATA_PARTITION.topic
-
-
-def _is_valid(name: str) -> bool:
-    try:
-        check_topic_name(name)
-    except ConfigError:
-        return False
-    return True
-
-
-def _make(node: Node, names: Collection[str]) -> None:
-    """Make those that nobody has made in the meantime."""
-    settings = node.settings
-    node.broker.create_topics(
-        [
-            TopicSpec(name, settings.num_partitions, settings.default_replication_factor)
-            for name in names
-            if name not in node.broker.metadata.topics
-        ],
-        node.now(),
-    )
-
-
 def _found(
-    node: Node, asked: MetadataRequestTopic, request: MetadataRequest
+    node: Node,
+    asked: MetadataRequestTopic,
+    request: MetadataRequest,
+    refused: Mapping[str, ErrorCode],
 ) -> MetadataResponseTopic:
     name = asked.name or ""
     topic = node.broker.metadata.topics.get(name)
     if topic is not None:
         return _described(node, topic, request)
-    valid = _is_valid(name)
-    code = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION if valid else ErrorCode.INVALID_TOPIC_EXCEPTION
+    code = refused.get(name, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+    try:
+        check_name(name)
+    except Refusal as refusal:
+        code = refusal.code
     return _unknown(code, name, asked, operations=_operations(request))
 
 
