@@ -97,6 +97,7 @@ class EmbeddedLog:
         clock: Clock | None = None,
         flush_interval_s: float = 0.1,
         upkeep_interval_s: float = UPKEEP_INTERVAL_S,
+        retention_interval_s: float = 0.0,
     ) -> "AsyncIterator[EmbeddedLog]":
         """Open a directory, making it if it is missing.
 
@@ -110,6 +111,7 @@ class EmbeddedLog:
             clock: another clock.
             flush_interval_s: see ``interval``.
             upkeep_interval_s: how often retention and compaction look for work.
+            retention_interval_s: how often retention does, if not each time.
 
         Raises:
             ConfigError: the directory can't be used.
@@ -135,21 +137,23 @@ class EmbeddedLog:
                 flush_interval_s=flush_interval_s,
             )
             log = make() if root is None else await anyio.to_thread.run_sync(make)
-            async with log.running(upkeep_interval_s):
+            async with log.running(upkeep_interval_s, retention_interval_s):
                 yield log
         finally:
             if lock is not None:
                 lock.release()
 
     @asynccontextmanager
-    async def running(self, upkeep_interval_s: float) -> AsyncIterator[None]:
+    async def running(
+        self, upkeep_interval_s: float, retention_interval_s: float = 0.0
+    ) -> AsyncIterator[None]:
         """Let the background tasks run; close the log at the end."""
         failed: Exception | None = None
         try:
             async with anyio.create_task_group() as tasks:
                 if not self.read_only:
                     tasks.start_soon(self.flusher.run)
-                    tasks.start_soon(self._keep_up, upkeep_interval_s)
+                    tasks.start_soon(self._keep_up, upkeep_interval_s, retention_interval_s)
                 try:
                     yield
                 except Exception as error:  # noqa: BLE001 - raised below, not wrapped in a group
@@ -378,13 +382,22 @@ class EmbeddedLog:
             read_only=self.read_only,
         )
 
-    async def _keep_up(self, interval_s: float) -> None:
+    async def _keep_up(self, interval_s: float, retention_interval_s: float) -> None:
         """Do what is to be done from time to time, until cancelled or the disk fails."""
+        retention_at = anyio.current_time()
         while self.flusher.failed is None:
             await anyio.sleep(interval_s)
+            is_time = anyio.current_time() >= retention_at
+            if is_time:
+                retention_at = anyio.current_time() + retention_interval_s
             try:
                 await clean_partitions(
-                    self.broker, self.flusher, self.now, self.wakeups.wake, self.removing
+                    self.broker,
+                    self.flusher,
+                    self.now,
+                    self.wakeups.wake,
+                    self.removing,
+                    retention=is_time,
                 )
                 await self.flusher.flush_idle(list(self.broker.partitions.values()))
                 self.transactions.complete_marked(self.now())

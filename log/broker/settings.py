@@ -28,6 +28,9 @@ class BrokerSettings:
     """Of topics that don't say otherwise, such as `log.retention.hours` and `message.max.bytes`. Kept by
     the topics' own names."""
 
+    log_retention_check_interval_ms: int = 300_000
+    """How often records are looked for that are too old, or too many; first half a minute after the start."""
+
     fetch_max_bytes: int = 55 * 1024 * 1024
     """The most that one Fetch is answered with, whatever the client asks for."""
     max_incremental_fetch_session_cache_slots: int = 0

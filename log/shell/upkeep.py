@@ -22,6 +22,8 @@ async def clean_partitions(
     now: Callable[[], Timestamp],
     wake: Callable[[list[TopicPartition]], None],
     removing: anyio.Lock,
+    *,
+    retention: bool = True,
 ) -> None:
     """Apply retention and compaction to all partitions once.
 
@@ -31,14 +33,16 @@ async def clean_partitions(
         now: tells the time.
         wake: tells readers that a partition's beginning has moved.
         removing: held by whoever removes topics or records, which must not happen under a compaction.
+        retention: whether records that are too old, or too many, go now.
     """
     for partition, log in list(broker.partitions.items()):
         async with removing:
             if broker.partitions.get(partition) is not log:
                 continue
-            async with flusher.quiet():
-                if log.clean(now()):
-                    wake([partition])
+            if retention:
+                async with flusher.quiet():
+                    if log.clean(now()):
+                        wake([partition])
             if log.config.cleanup_compact:
                 await _compact(log, flusher, now())
         await anyio.lowlevel.checkpoint()
