@@ -4,7 +4,7 @@ import pytest
 from millpond.log.batch import check_batch
 from millpond.log.errors import CorruptRecord
 from millpond.log.model import Compression, Isolation
-from millpond.log.records import batches_in, decode_batch, encode_batch
+from millpond.log.records import batches_in, decode_batch, encode_batch, stamp_crc
 from millpond.log.shell.memory_disk import MemoryDisk
 from millpond.log.storage.partition_log import PartitionLog
 from millpond.tests.twins.partition_twin import (
@@ -28,6 +28,11 @@ def compacted_topic(disk: MemoryDisk, **config: str) -> PartitionLog:
 
 def write(log: PartitionLog, key: bytes, value: bytes | None, *, now: int = 0) -> None:
     log.append(encode_batch([(key, value, now, ())]), leader_epoch=0, now=now)
+
+
+def append_raw(log: PartitionLog, batch: bytearray) -> None:
+    """Append what only a topic takes that isn't compacted yet."""
+    log.append(batch, leader_epoch=0, now=0, trusted=True)
 
 
 def compact(log: PartitionLog, now: int = 0) -> None:
@@ -107,7 +112,7 @@ def test_a_tombstone_stays_until_its_horizon_and_then_goes() -> None:
 
 def test_records_without_a_key_go() -> None:
     log = compacted_topic(MemoryDisk())
-    log.append(encode_batch([(None, b"x", 0, ()), (b"k", b"v", 0, ())]), leader_epoch=0, now=0)
+    append_raw(log, encode_batch([(None, b"x", 0, ()), (b"k", b"v", 0, ())]))
     compact(log)
     assert values(consume(log)) == [b"v"]
 
@@ -287,3 +292,51 @@ def test_damage_under_compaction_is_reported_not_copied() -> None:
     with pytest.raises(CorruptRecord):
         log.compact(0, force=True)
     assert log.log_end_offset == 2
+
+
+# -- what a client may have sent before the topic was compacted ------------------------------------
+
+
+def test_a_batch_that_can_not_be_read_stays_and_stops_nothing() -> None:
+    log = compacted_topic(MemoryDisk())
+    nonsense = encode_batch([(b"a", b"1", 0, ()), (b"b", b"2", 0, ())])
+    nonsense[22] |= Compression.ZSTD  # it says so, and is not
+    stamp_crc(nonsense)
+    write(log, b"a", b"before")
+    append_raw(log, nonsense)
+    write(log, b"a", b"after")
+    compact(log)
+    kept = [header.base_offset for header, _batch in batches_in(log.read(0, 9999, COMMITTED).data)]
+    assert kept == [1, 3]
+    first, _second = [batch for _header, batch in batches_in(log.read(0, 9999, COMMITTED).data)]
+    assert bytes(first)[21:] == nonsense[21:]
+
+
+def test_a_bomb_stays_packed() -> None:
+    log = compacted_topic(MemoryDisk())
+    bomb = encode_batch([(b"a", bytes(70 << 20), 0, ())], compression=Compression.ZSTD)
+    append_raw(log, bomb)
+    write(log, b"a", b"after")
+    compact(log)
+    kept = [batch for _header, batch in batches_in(log.read(0, 1 << 20, COMMITTED).data)]
+    assert len(kept) == 2
+    assert len(kept[0]) == len(bomb)
+
+
+def test_records_outside_of_their_batch_outdate_nothing() -> None:
+    log = compacted_topic(MemoryDisk())
+    forged = encode_batch([(b"a", b"far away", 0, ())])
+    delta_at = 61 + 3  # behind the record's length, attributes and timestamp
+    assert forged[delta_at] == 0
+    forged[delta_at] = 16  # the record says that it is the ninth of its batch
+    stamp_crc(forged)
+    append_raw(log, forged)
+    write(log, b"a", b"after")
+    compact(log)
+    values_kept = [
+        record.value
+        for header, each in batches_in(log.read(0, 9999, COMMITTED).data)
+        if header.base_offset == 1
+        for record in decode_batch(each)
+    ]
+    assert values_kept == [b"after"]
