@@ -10,6 +10,7 @@ the directory is opened as an app would open it, and holds what the neighbour wa
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -82,7 +83,8 @@ class Neighbour:
 
     def _live(self, client: RawClient) -> None:
         value = b"%d" % len(self.promised)
-        request = produce_to(NEIGHBOURS_TOPIC, [value])
+        now = int(time.time() * 1000)  # for records from long ago do not stay
+        request = produce_to(NEIGHBOURS_TOPIC, [value], timestamp=now)
         offset = offset_of(client.ask(PRODUCE, PRODUCE_VERSION, request))
         assert offset == len(self.promised)
         fetched = client.ask(FETCH, FETCH_VERSION, fetch_from(NEIGHBOURS_TOPIC, offset))

@@ -33,9 +33,11 @@ def make_topic(client: RawClient, topic: str) -> None:
     assert found.error_code == 0, found
 
 
-def produce_to(topic: str, values: Sequence[bytes], *, acks: int = -1) -> ProduceRequest:
+def produce_to(
+    topic: str, values: Sequence[bytes], *, acks: int = -1, timestamp: int = 1_700_000_000_000
+) -> ProduceRequest:
     """Append one batch to partition 0."""
-    batch = encode_batch([NewRecord(None, value, 1_700_000_000_000) for value in values])
+    batch = encode_batch([NewRecord(None, value, timestamp) for value in values])
     return produce_batch(topic, batch, acks=acks)
 
 
