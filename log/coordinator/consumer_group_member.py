@@ -57,6 +57,11 @@ class CurrentAssignment:
     assigned: Partitions = NO_PARTITIONS
     revoking: Partitions = NO_PARTITIONS
 
+    @property
+    def at_work(self) -> Partitions:
+        """Return all that nobody else may have: what it has, and what it has yet to give up."""
+        return self.assigned | self.revoking
+
     def is_settled_in(self, assignment_epoch: int) -> bool:
         """Say whether the member has what it is to have by that target assignment."""
         return self.state is MemberState.STABLE and self.member_epoch == assignment_epoch

@@ -5,7 +5,6 @@ replay tolerates records whose forerunners compaction has removed.
 """
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import TypeVar, assert_never
 
@@ -123,11 +122,11 @@ class ConsumerGroupState:
             return
         current = current or CurrentAssignment()
         self.members[member_id] = replace(known or Member(member_id), current=current)
-        for partition in _all(current):
+        for partition in current.at_work:
             self._holders[partition] = member_id
 
     def _release(self, member: Member) -> None:
-        for partition in _all(member.current):
+        for partition in member.current.at_work:
             if self._holders.get(partition) == member.member_id:
                 del self._holders[partition]
 
@@ -137,8 +136,3 @@ def _put(table: dict[str, T], key: str, value: T | None) -> None:
         table.pop(key, None)
     else:
         table[key] = value
-
-
-def _all(current: CurrentAssignment) -> Iterable[TopicIdPartition]:
-    yield from current.assigned
-    yield from current.revoking

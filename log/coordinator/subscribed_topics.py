@@ -8,6 +8,7 @@ from uuid import UUID
 
 from .assignors import Subscriber
 from .consumer_group_changes import PatternSet, ResolvedPattern
+from .consumer_group_member import NO_PARTITIONS
 from .consumer_group_state import ConsumerGroupState
 from .topic_patterns import matching_topics
 
@@ -83,7 +84,12 @@ def metadata_hash(subscribed: Mapping[str, ExistingTopic]) -> int:
 def subscribers(
     state: ConsumerGroupState, subscribed: Mapping[str, ExistingTopic]
 ) -> dict[str, Subscriber]:
-    """Return the members as assignors want them."""
+    """Return the members as assignors want them.
+
+    A member holds what it was to have; and what it still has, if that is promised to nobody: so who
+    comes and goes before anyone has moved makes nobody move.
+    """
+    promised = NO_PARTITIONS.union(*state.targets.values())
     of_subscription: dict[frozenset[str], frozenset[UUID]] = {}
     found = {}
     for member_id, member in state.members.items():
@@ -94,7 +100,7 @@ def subscribers(
             )
         found[member_id] = Subscriber(
             topic_ids=of_subscription[names],
-            held=state.target_of(member_id),
+            held=state.target_of(member_id) | (member.current.at_work - promised),
             instance_id=member.subscription.instance_id,
         )
     return found

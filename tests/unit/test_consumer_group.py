@@ -118,6 +118,18 @@ def test_who_leaves_frees_its_partitions_at_once(world: NodeWorld) -> None:
     assert describe(world).group_state == "Empty"
 
 
+def test_who_comes_and_goes_before_anyone_moved_moves_nobody(world: NodeWorld) -> None:
+    world.grow("orders", 12)
+    anna, bert = member(world, "anna"), member(world, "bert")
+    settle(anna, bert)
+    before = anna.owned, bert.owned
+    carl = member(world, "carl")
+    carl.beat()
+    carl.leave()
+    settle(anna, bert)
+    assert (anna.owned, bert.owned) == before
+
+
 def test_a_member_without_topics_is_a_member(world: NodeWorld) -> None:
     anna, bert = member(world, "anna", topics=[]), member(world, "bert")
     settle(anna, bert)
