@@ -10,7 +10,8 @@ GROUP_ID_NOT_FOUND, as in Kafka where `group.consumer.migration.policy` is disab
 
 Unlike Kafka 4.1: a regular expression is resolved at once, not by the next heartbeat, and never means
 the broker's own topics; a member may join again in whatever epoch it is (Kafka: FENCED_MEMBER_EPOCH,
-until its session is over); no ACLs yet.
+until its session is over); it gets back at once, not by its next heartbeat, what it has just given
+up if that is to be its own again; no settings of single groups, and no ACLs, yet.
 """
 
 from msgspec.structs import replace
