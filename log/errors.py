@@ -118,5 +118,17 @@ class DiskFailed(LogError):
     """A write or fsync failed. The log stops: a failed fsync is never retried."""
 
 
+class Unreachable(LogError):
+    """A cluster does not answer in time: no broker, no leader, or no way to them."""
+
+
+class NotAuthorized(LogError):
+    """A cluster refuses who asks: an unknown user, or one who may not do that."""
+
+
+class GroupActive(LogError):
+    """A group has members, so nobody else may say how far it is."""
+
+
 class LogLocked(LogError):
     """Another process holds the data directory; the message says which."""
