@@ -6,6 +6,7 @@ from typing import Final
 from ...wire.messages.add_offsets_to_txn import ADD_OFFSETS_TO_TXN
 from ...wire.messages.add_partitions_to_txn import ADD_PARTITIONS_TO_TXN
 from ...wire.messages.alter_configs import ALTER_CONFIGS
+from ...wire.messages.alter_partition_reassignments import ALTER_PARTITION_REASSIGNMENTS
 from ...wire.messages.api_versions import API_VERSIONS
 from ...wire.messages.consumer_group_describe import CONSUMER_GROUP_DESCRIBE
 from ...wire.messages.consumer_group_heartbeat import CONSUMER_GROUP_HEARTBEAT
@@ -21,6 +22,7 @@ from ...wire.messages.describe_log_dirs import DESCRIBE_LOG_DIRS
 from ...wire.messages.describe_producers import DESCRIBE_PRODUCERS
 from ...wire.messages.describe_topic_partitions import DESCRIBE_TOPIC_PARTITIONS
 from ...wire.messages.describe_transactions import DESCRIBE_TRANSACTIONS
+from ...wire.messages.elect_leaders import ELECT_LEADERS
 from ...wire.messages.end_txn import END_TXN
 from ...wire.messages.fetch import FETCH
 from ...wire.messages.find_coordinator import FIND_COORDINATOR
@@ -32,6 +34,7 @@ from ...wire.messages.leave_group import LEAVE_GROUP
 from ...wire.messages.list_config_resources import LIST_CONFIG_RESOURCES
 from ...wire.messages.list_groups import LIST_GROUPS
 from ...wire.messages.list_offsets import LIST_OFFSETS
+from ...wire.messages.list_partition_reassignments import LIST_PARTITION_REASSIGNMENTS
 from ...wire.messages.list_transactions import LIST_TRANSACTIONS
 from ...wire.messages.metadata import METADATA
 from ...wire.messages.offset_commit import OFFSET_COMMIT
@@ -45,6 +48,7 @@ from ..served import Served
 from .add_offsets_to_txn import add_offsets_to_txn
 from .add_partitions_to_txn import add_partitions_to_txn
 from .alter_configs import alter_configs
+from .alter_partition_reassignments import alter_partition_reassignments
 from .api_versions import api_versions
 from .consumer_group_describe import consumer_group_describe
 from .consumer_group_heartbeat import consumer_group_heartbeat
@@ -60,6 +64,7 @@ from .describe_log_dirs import describe_log_dirs
 from .describe_producers import describe_producers
 from .describe_topic_partitions import describe_topic_partitions
 from .describe_transactions import describe_transactions
+from .elect_leaders import elect_leaders
 from .end_txn import end_txn
 from .fetch import fetch
 from .find_coordinator import find_coordinator
@@ -71,6 +76,7 @@ from .leave_group import leave_group
 from .list_config_resources import list_config_resources
 from .list_groups import list_groups
 from .list_offsets import list_offsets
+from .list_partition_reassignments import list_partition_reassignments
 from .list_transactions import list_transactions
 from .metadata import metadata
 from .offset_commit import offset_commit
@@ -112,15 +118,18 @@ SERVED: Final[Mapping[int, Served]] = {
         Served(DESCRIBE_LOG_DIRS, 1, 4, describe_log_dirs),
         Served(CREATE_PARTITIONS, 0, 3, create_partitions),
         Served(DELETE_GROUPS, 0, 2, delete_groups),
+        Served(ELECT_LEADERS, 0, 2, elect_leaders),
         Served(INCREMENTAL_ALTER_CONFIGS, 0, 1, incremental_alter_configs),
+        Served(ALTER_PARTITION_REASSIGNMENTS, 0, 1, alter_partition_reassignments),
+        Served(LIST_PARTITION_REASSIGNMENTS, 0, 0, list_partition_reassignments),
         Served(OFFSET_DELETE, 0, 0, offset_delete),
         Served(DESCRIBE_CLUSTER, 0, 2, describe_cluster),
         Served(DESCRIBE_PRODUCERS, 0, 0, describe_producers),
         Served(DESCRIBE_TRANSACTIONS, 0, 0, describe_transactions),
+        Served(LIST_TRANSACTIONS, 0, 2, list_transactions),
         Served(CONSUMER_GROUP_HEARTBEAT, 0, 1, consumer_group_heartbeat),
         Served(CONSUMER_GROUP_DESCRIBE, 0, 1, consumer_group_describe),
         Served(LIST_CONFIG_RESOURCES, 0, 1, list_config_resources),
         Served(DESCRIBE_TOPIC_PARTITIONS, 0, 0, describe_topic_partitions),
-        Served(LIST_TRANSACTIONS, 0, 2, list_transactions),
     )
 }
