@@ -90,7 +90,8 @@ def range_(members: Members, partition_counts: PartitionCounts) -> dict[str, Par
     result: dict[str, set[TopicIdPartition]] = {member: set() for member in order}
     for (rows, takers), together in alike.items():
         loads = {member: len(result[member]) for member in takers}
-        had = [_holder_of_row(holders, together, row, takers) for row in range(rows)]
+        places = {member: place for place, member in enumerate(takers)}
+        had = [_holder_of_row(holders, together, row, places) for row in range(rows)]
         for member, own in _deal_rows(takers, loads, had).items():
             result[member].update(TopicIdPartition(topic, row) for topic in together for row in own)
     return {member: frozenset(partitions) for member, partitions in result.items()}
@@ -255,12 +256,12 @@ def _holder_of_row(
     holders: Mapping[tuple[UUID, int], str],
     topics: Iterable[UUID],
     row: int,
-    able: Sequence[str],
+    places: Mapping[str, int],
 ) -> str | None:
-    """Return who has most of a row so far."""
-    counts = Counter(holders.get((topic, row)) for topic in topics)
-    holder = max(able, key=lambda member: counts[member])
-    return holder if counts[holder] else None
+    """Return who of those that have a place has most of a row so far."""
+    counts = Counter(holders.get((topic, row), "") for topic in topics)
+    able = [member for member in counts if member in places]
+    return min(able, key=lambda member: (-counts[member], places[member]), default=None)
 
 
 def _deal_rows(
