@@ -85,7 +85,7 @@ class Server:
         self._connections.abort()
         await asyncio.sleep(0)  # for transports to tell their protocols
         self._alarm.close()
-        self._driver.close()
+        await self._driver.close()
 
     def _on_disk_failed(self, error: DiskFailed) -> None:
         if not self._failed.done():

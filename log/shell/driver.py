@@ -83,14 +83,18 @@ class Driver:
         self._turn_is_due = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._disk_failed = False
+        store.flusher.on_failed = self.turn_soon
 
     # -- beginning and ending ------------------------------------------------------------------
 
     def start(self, handling: Handling[Any], finish: Finish) -> Work | None:
         """Let a handling go as far as it can; return it if it has to wait.
 
-        `finish` is called when it ends, which may be before this returns.
+        `finish` is called when it ends, which may be before this returns. Whoever may go on already
+        goes on first: a producer's next batch must not find done what its last one has waited for,
+        and overtake it.
         """
+        self._let_ready_go_on()
         work = Work(handling, finish)
         self._go_on(work, None, None)
         return None if work.ended else work
@@ -107,11 +111,12 @@ class Driver:
         if work.watch is not None:
             work.watch.end()
 
-    def close(self) -> None:
-        """Drive nothing any more."""
+    async def close(self) -> None:
+        """Drive nothing any more; return when nothing is being done aside, either."""
         self._ready.clear()
         for task in self._tasks:
             task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     # -- going on ------------------------------------------------------------------------------
 
@@ -123,14 +128,17 @@ class Driver:
 
     def _turn(self) -> None:
         self._turn_is_due = False
-        for _ in range(len(self._ready)):
-            work, value, error = self._ready.popleft()
-            if not work.ended:
-                self._go_on(work, value, error)
+        self._let_ready_go_on()
         if self._store.flusher.failed is not None:
             self._fail(self._store.flusher.failed)
         for call in self.after_turn:
             call()
+
+    def _let_ready_go_on(self) -> None:
+        for _ in range(len(self._ready)):
+            work, value, error = self._ready.popleft()
+            if not work.ended:
+                self._go_on(work, value, error)
 
     def _resume(self, work: Work, value: Any, error: Exception | None = None) -> None:
         self._ready.append((work, value, error))

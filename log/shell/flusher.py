@@ -85,6 +85,8 @@ class Flusher:
             interval_s: how long data may wait in mode `interval`.
         """
         self.failed: DiskFailed | None = None
+        self.on_failed: Callable[[], None] = _nothing
+        """Called when that is so: for who waits for nothing in particular."""
         self._closed = False
         self._durability = durability
         self._on_flushed = on_flushed
@@ -107,6 +109,7 @@ class Flusher:
         self.failed = error
         self._gathering.end()
         self._on_flushed(())
+        self.on_failed()
 
     def close(self) -> None:
         """Turn away those who wait, and all who come."""
@@ -227,6 +230,10 @@ class Flusher:
         else:
             for file in files:
                 file.sync()
+
+
+def _nothing() -> None:
+    pass
 
 
 class FileSystem:
