@@ -212,8 +212,10 @@ class _Leveller:
     def _reachable(self, start: str) -> tuple[dict[str, tuple[str, int] | None], str]:
         """Return who could come to have more if `start` gave something away, and the lightest.
 
-        For each of them: from whom, and of which topic.
+        For each of them: from whom, and of which topic. Nobody is looked for behind one who has as
+        little as anyone.
         """
+        least = min(map(len, self._hands.values()))
         came: dict[str, tuple[str, int] | None] = {start: None}
         lightest = start
         seen: set[int] = set()
@@ -229,6 +231,8 @@ class _Leveller:
                         queue.append(other)
                         if len(self._hands[other]) < len(self._hands[lightest]):
                             lightest = other
+                            if len(self._hands[other]) == least:
+                                return came, lightest
         return came, lightest
 
     def _move_along(self, came: Mapping[str, tuple[str, int] | None], last: str) -> None:
