@@ -16,6 +16,7 @@ from .served import Served
 from .settings import BrokerSettings
 from .transaction_upkeep import TransactionUpkeep
 from .transactions import Transactions
+from .turns import Turns
 from .waits import Handling
 
 
@@ -74,6 +75,8 @@ class Node:
     groups: GroupCoordinator
     timed: list[Timed] = field(default_factory=list)
     metrics: Metrics = field(default_factory=Metrics)
+    producing: Turns = field(default_factory=Turns)
+    """Transactional producers, by id, whose requests wait to be admitted."""
 
     def __post_init__(self) -> None:
         self.broker.set_static_defaults(str(self.settings.node_id), self.settings.topic_defaults)

@@ -9,7 +9,7 @@ world.cut_power(lose_unsynced=True)         # or not: requests are gone, and wha
 
 from typing import Any
 
-from millpond.log.broker.waits import Flush
+from millpond.log.broker.waits import Flush, Promise
 from millpond.log.wire.api import Api
 
 from tests.twins.node_world import Asked, NodeWorld
@@ -56,6 +56,13 @@ class SlowDiskWorld(NodeWorld):
                 value = None
                 if isinstance(wait, Flush):
                     continue
+                if isinstance(wait, Promise):
+                    if wait.kept:
+                        value = wait.value
+                        continue
+                    asked.waits_for = wait
+                    self.waiting.append(asked)
+                    return
                 asked.waits_for = list(wait)
                 if any(log.needs_sync for log in asked.waits_for):
                     self.held.append(asked)

@@ -13,7 +13,8 @@ Each partition has an answer of its own: one may be refused while the others are
   OUT_OF_ORDER_SEQUENCE_NUMBER, as in Kafka since KIP-360; a producer that is not known may begin
   with any sequence.
 - Transactional batches are taken when `Transactions.admit` lets their partitions in. From version 12
-  on it adds them to the transaction (KIP-890).
+  on it adds them to the transaction (KIP-890). That may have
+  to wait; the requests of one producer are then admitted in the order in which they came.
 - What a batch must be, and what of it is not looked at, is told in `storage/admission.py`. Behind it
   there may be the beginning of another, which is dropped, as in Kafka.
 
@@ -81,22 +82,17 @@ def produce(
         [_looked_at(node, request, caller, topic.name, data) for data in topic.partition_data]
         for topic in request.topic_data
     ]
+    touched: list[PartitionLog] = []
     transactional = _transactional(verdicts)
     if transactional:
-        refused = yield from _refused_by_coordinator(node, request, caller, transactional)
-        verdicts = [[_unless(refused, verdict) for verdict in topic] for topic in verdicts]
-    touched: list[PartitionLog] = []
-    responses = [
-        TopicProduceResponse(
-            name=topic.name,
-            topic_id=topic.topic_id,
-            partition_responses=[
-                _appended(node, data.index, verdict, touched)
-                for data, verdict in zip(topic.partition_data, those, strict=True)
-            ],
-        )
-        for topic, those in zip(request.topic_data, verdicts, strict=True)
-    ]
+        with node.producing.of(transactional[0].head.producer_id) as earlier:
+            if earlier is not None:
+                yield earlier
+            refused = yield from _refused_by_coordinator(node, request, caller, transactional)
+            verdicts = [[_unless(refused, verdict) for verdict in topic] for topic in verdicts]
+            responses = _append_all(node, request, verdicts, touched)
+    else:
+        responses = _append_all(node, request, verdicts, touched)
     _count(node, verdicts, responses)
     if touched:
         yield touched if request.acks == _ALL_ACKS else Flush(touched)
@@ -205,6 +201,22 @@ def _unless(refused: Mapping[TopicPartition, ErrorCode], verdict: _Verdict) -> _
 
 
 # -- appending ---------------------------------------------------------------------------------
+
+
+def _append_all(
+    node: Node, request: ProduceRequest, verdicts: list[list[_Verdict]], touched: list[PartitionLog]
+) -> list[TopicProduceResponse]:
+    return [
+        TopicProduceResponse(
+            name=topic.name,
+            topic_id=topic.topic_id,
+            partition_responses=[
+                _appended(node, data.index, verdict, touched)
+                for data, verdict in zip(topic.partition_data, those, strict=True)
+            ],
+        )
+        for topic, those in zip(request.topic_data, verdicts, strict=True)
+    ]
 
 
 def _appended(
