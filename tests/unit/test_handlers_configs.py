@@ -206,6 +206,14 @@ def test_what_has_no_settings_can_t_be_described(kind: int, name: str, code: Err
     assert (result.error_code, result.configs) == (code, [])
 
 
+def test_a_resource_named_a_thousand_times_is_described_once() -> None:
+    again = DescribeConfigsResource(
+        resource_type=TOPIC, resource_name="orders", configuration_keys=None
+    )
+    request = DescribeConfigsRequest(resources=[again] * 1000)
+    assert len(orders().ask(DESCRIBE_CONFIGS, 4, request).results) == 1
+
+
 # -- changing single settings ----------------------------------------------------------------------
 
 

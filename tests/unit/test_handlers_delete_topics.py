@@ -133,6 +133,14 @@ def test_a_namesake_has_another_id_and_begins_empty() -> None:
     assert world.node.broker.partition(ORDERS).log_end_offset == 0
 
 
+def test_nothing_is_counted_any_more_of_a_topic_that_is_gone() -> None:
+    world = NodeWorld()
+    world.create("orders")
+    world.node.metrics.topic("orders").bytes_in += 5
+    delete(world, "orders")
+    assert "orders" not in world.node.metrics.topics
+
+
 def test_files_are_removed_only_when_nobody_syncs_them() -> None:
     world = NodeWorld()
     world.create("orders")

@@ -15,7 +15,7 @@ from ...errors import ConfigError
 from ...topic_settings import BROKER_NAMES, TOPIC_SETTINGS, topic_defaults
 from ...wire.error_codes import ErrorCode
 from ..node import Node
-from .config_entries import default_synonyms
+from .config_entries import defaults_of_topics
 from .refusal import Refusal
 from .resources import ResourceType, check_broker_name
 from .topic_names import check_name
@@ -112,8 +112,8 @@ def _of_broker(node: Node, one: ConfigChange) -> Settings:
         )
     known = node.broker.metadata
     effective = {
-        setting.broker_name: default_synonyms(key, known)[0].value
-        for key, setting in TOPIC_SETTINGS.items()
+        TOPIC_SETTINGS[key].broker_name: synonyms[0].value
+        for key, synonyms in defaults_of_topics(known).items()
     }
     settings = one.change(known.dynamic_defaults.get(one.resource_name, {}), effective)
     try:

@@ -12,7 +12,7 @@ Source: KIP-133, KIP-226 (synonyms), KIP-569 (types and documentation).
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from ...config import TopicConfig
 from ...topic_settings import TOPIC_SETTINGS, Kind
@@ -57,6 +57,9 @@ class ConfigEntry:
         return self.synonyms[0].source
 
 
+Defaults: TypeAlias = Mapping[str, list[Synonym]]
+"""Of each topic setting, by its name: its value without the topic, with all its synonyms."""
+
 CONFIG_TYPES: Final[Mapping[Kind | Literal["boolean"], int]] = {
     "boolean": 1,
     "string": 2,
@@ -77,8 +80,8 @@ _LAYERS: Final = (
 _WITHOUT_EFFECT: Final = "Kept for tools that ask for it; it has no effect here."
 
 
-def topic_entries(topic_config: TopicConfig, known: Metadata) -> list[ConfigEntry]:
-    """Describe a topic's settings, by name."""
+def topic_entries(topic_config: TopicConfig, defaults: Defaults) -> list[ConfigEntry]:
+    """Describe a topic's settings, by name; give it what `defaults_of_topics` has found."""
     given = topic_config.given
     entries = []
     for name in sorted(TOPIC_SETTINGS.keys() | given.keys()):
@@ -88,25 +91,30 @@ def topic_entries(topic_config: TopicConfig, known: Metadata) -> list[ConfigEntr
             kind = CONFIG_TYPES["string"]
             entries.append(ConfigEntry(name, synonyms, kind, documentation=_WITHOUT_EFFECT))
             continue
-        defaults = default_synonyms(name, known)
-        synonyms += defaults if topic_config.defaults else defaults[-1:]  # internal topics: Kafka's
+        found = defaults[name]
+        synonyms += found if topic_config.defaults else found[-1:]  # internal topics: Kafka's
         kind = CONFIG_TYPES[setting.kind]
         entries.append(ConfigEntry(name, synonyms, kind, documentation=setting.meaning))
     return entries
 
 
-def default_synonyms(name: str, known: Metadata) -> list[Synonym]:
-    """Return what a topic's setting is without the topic: the one that counts first."""
-    setting = TOPIC_SETTINGS[name]
-    found = [
-        Synonym(setting.broker_name, defaults[name], source)
-        for defaults, source in zip(known.layers_of_defaults(), _LAYERS, strict=True)
-        if name in defaults
-    ]
-    return [*found, Synonym(setting.broker_name, setting.default, ConfigSource.DEFAULT)]
+def defaults_of_topics(known: Metadata) -> Defaults:
+    """Return what each setting is without the topic: the one that counts first."""
+    layers = list(zip(known.layers_of_defaults(), _LAYERS, strict=True))
+    return {
+        name: [
+            *(
+                Synonym(setting.broker_name, defaults[name], source)
+                for defaults, source in layers
+                if name in defaults
+            ),
+            Synonym(setting.broker_name, setting.default, ConfigSource.DEFAULT),
+        ]
+        for name, setting in TOPIC_SETTINGS.items()
+    }
 
 
-def broker_entries(settings: BrokerSettings, known: Metadata) -> list[ConfigEntry]:
+def broker_entries(settings: BrokerSettings, topic_defaults: Defaults) -> list[ConfigEntry]:
     """Describe a broker's settings: its own, and the defaults that it gives to topics."""
     defaults = BrokerSettings().to_mapping()
     entries = []
@@ -117,7 +125,7 @@ def broker_entries(settings: BrokerSettings, known: Metadata) -> list[ConfigEntr
         kind = CONFIG_TYPES["boolean" if value in {"true", "false"} else "long"]
         entries.append(ConfigEntry(name, synonyms, kind, read_only=True))
     for name, setting in TOPIC_SETTINGS.items():
-        synonyms = default_synonyms(name, known)
+        synonyms = topic_defaults[name]
         kind = CONFIG_TYPES[setting.kind]
         entries.append(
             ConfigEntry(setting.broker_name, synonyms, kind, documentation=setting.meaning)

@@ -29,10 +29,10 @@ from ...wire.messages.create_topics import (
 )
 from ..existence import let_grow
 from ..growth import new_topics
-from ..metadata import PARTITIONS_MAX, Metadata, Topic
+from ..metadata import PARTITIONS_MAX, Topic
 from ..node import Caller, Node
 from ..waits import Exclusive, Handling
-from .config_entries import topic_entries
+from .config_entries import Defaults, defaults_of_topics, topic_entries
 from .refusal import Refusal
 from .replicas import check_replicas
 from .topic_names import TakenNames
@@ -69,9 +69,10 @@ def create_topics(
         except DirectoryTaken as error:
             taken_place = Refusal(ErrorCode.KAFKA_STORAGE_ERROR, str(error))
             refused.update(dict.fromkeys(planned, taken_place))
+    defaults = defaults_of_topics(known)
     return CreateTopicsResponse(
         topics=[
-            _refused(name, refused[name]) if name in refused else _created(planned[name], known)
+            _refused(name, refused[name]) if name in refused else _created(planned[name], defaults)
             for name in asked_times
         ]
     )
@@ -152,7 +153,7 @@ def _check_assignment(node: Node, asked: CreatableTopic) -> None:
         )
 
 
-def _created(topic: Topic, known: Metadata) -> CreatableTopicResult:
+def _created(topic: Topic, defaults: Defaults) -> CreatableTopicResult:
     return CreatableTopicResult(
         name=topic.name,
         topic_id=topic.topic_id,
@@ -165,7 +166,7 @@ def _created(topic: Topic, known: Metadata) -> CreatableTopicResult:
                 read_only=entry.read_only,
                 config_source=entry.source,
             )
-            for entry in topic_entries(topic.config, known)
+            for entry in topic_entries(topic.config, defaults)
         ],
     )
 

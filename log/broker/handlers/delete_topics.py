@@ -47,6 +47,8 @@ def delete_topics(
             doomed.append(topic.name)
             responses.append(DeletableTopicResult(name=topic.name, topic_id=topic.topic_id))
     yield from remove_topics(node.broker, node.offsets, doomed, node.now())
+    for name in doomed:
+        node.metrics.topics.pop(name, None)
     return DeleteTopicsResponse(responses=responses)
 
 

@@ -5,7 +5,8 @@
 - What was given to topics by the broker's defaults says so, with all its synonyms where they are asked.
 - The broker's own settings can't be changed while it runs, its defaults for topics can.
 
-Deviations: Kafka has some twenty more settings of topics, and three hundred of brokers. Loggers, client
+Deviations: a resource that is named twice is described once, for that may be a thousand times what asks
+for it. Kafka has some twenty more settings of topics, and three hundred of brokers. Loggers, client
 metrics and groups have no settings here (INVALID_REQUEST).
 
 Source: KIP-133, KIP-226, KIP-569.
@@ -21,7 +22,14 @@ from ...wire.messages.describe_configs import (
     DescribeConfigsSynonym,
 )
 from ..node import Caller, Node
-from .config_entries import ConfigEntry, broker_entries, dynamic_entries, topic_entries
+from .config_entries import (
+    ConfigEntry,
+    Defaults,
+    broker_entries,
+    defaults_of_topics,
+    dynamic_entries,
+    topic_entries,
+)
 from .refusal import Refusal
 from .resources import ResourceType, check_broker_name
 from .topic_names import check_name
@@ -32,17 +40,26 @@ def describe_configs(
 ) -> DescribeConfigsResponse:
     """Describe each of the resources."""
     del caller
+    once_each = {(one.resource_type, one.resource_name): one for one in request.resources}
+    defaults = defaults_of_topics(node.broker.metadata)
     return DescribeConfigsResponse(
-        results=[_result(node, one, request) for one in request.resources]
+        results=[_result(node, one, request, defaults) for one in once_each.values()]
     )
 
 
 def _result(
-    node: Node, asked: DescribeConfigsResource, request: DescribeConfigsRequest
+    node: Node,
+    asked: DescribeConfigsResource,
+    request: DescribeConfigsRequest,
+    defaults: Defaults,
 ) -> DescribeConfigsResult:
-    kind, name, wanted = asked.resource_type, asked.resource_name, asked.configuration_keys
+    kind, name, wanted = (
+        asked.resource_type,
+        asked.resource_name,
+        set(asked.configuration_keys or ()),
+    )
     try:
-        entries = _entries(node, asked)
+        entries = _entries(node, asked, defaults)
     except Refusal as refusal:
         return DescribeConfigsResult(
             error_code=refusal.code,
@@ -60,7 +77,7 @@ def _result(
     )
 
 
-def _entries(node: Node, asked: DescribeConfigsResource) -> list[ConfigEntry]:
+def _entries(node: Node, asked: DescribeConfigsResource, defaults: Defaults) -> list[ConfigEntry]:
     """Return all settings. Raises Refusal."""
     known = node.broker.metadata
     name = asked.resource_name
@@ -70,12 +87,12 @@ def _entries(node: Node, asked: DescribeConfigsResource) -> list[ConfigEntry]:
             topic = known.topics.get(name)
             if topic is None:
                 raise Refusal(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
-            return topic_entries(topic.config, known)
+            return topic_entries(topic.config, defaults)
         case ResourceType.BROKER if not name:
             return dynamic_entries(known)
         case ResourceType.BROKER:
             check_broker_name(node, name)
-            return broker_entries(node.settings, known)
+            return broker_entries(node.settings, defaults)
         case unknown:
             raise Refusal(
                 ErrorCode.INVALID_REQUEST,
