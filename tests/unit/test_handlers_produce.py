@@ -5,6 +5,7 @@ import struct
 import pytest
 from millpond.log.batch import CODEC_MASK, check_batch, read_header, stamp_crc
 from millpond.log.broker.waits import Disconnect
+from millpond.log.errors import DiskFailed
 from millpond.log.model import Compression, Isolation, NewRecord, TopicPartition
 from millpond.log.records import decode_batch, encode_batch
 from millpond.log.storage.partition_log import PartitionLog
@@ -367,9 +368,11 @@ def test_what_goes_into_a_topic_is_counted() -> None:
     assert world.node.metrics.api(PRODUCE.key).errors[ErrorCode.INVALID_RECORD] == 1
 
 
-def test_a_write_that_fails_is_said_to_whoever_asked_and_can_be_tried_again() -> None:
+def test_a_write_that_fails_is_answered_by_nobody_for_the_broker_stops() -> None:
     world = a_world()
     produce(world, a_batch(b"a"))
     world.disk.fail_after("write")
-    assert code(world, a_batch(b"b")) == ErrorCode.KAFKA_STORAGE_ERROR
+    with pytest.raises(DiskFailed):
+        produce(world, a_batch(b"b"))
+    world.restart()
     assert produce(world, a_batch(b"b")).base_offset == 1
