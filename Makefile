@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-long check bench format clean
+.PHONY: demo test test-long test-clients clients-table client-packages check bench format clean
 
 demo: $(READY)
 	$(RUN)/python -m examples.flights
@@ -14,6 +14,15 @@ test: $(READY)
 
 test-long: $(READY)
 	$(RUN)/pytest -n 2 -m long
+
+test-clients: $(READY) client-packages
+	$(RUN)/pytest tests/clients -m clients -n 2 --dist loadfile -rs
+
+clients-table: $(READY) client-packages
+	$(RUN)/pytest tests/clients -m clients -n 2 --dist loadfile -rs --write-table
+
+# JavaScript and Java clients, where there is npm and Maven; the tests say what they miss.
+client-packages: tests/clients/js/node_modules/.ready .cache/clients/jars/.ready
 
 check: $(READY) .cache/path/millpond
 	$(RUN)/ruff check .
@@ -35,6 +44,14 @@ $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(RUN)/pip install --quiet --disable-pip-version-check -e '.[dev,examples]'
 	touch $@
+
+tests/clients/js/node_modules/.ready: tests/clients/js/package.json
+	if command -v npm >/dev/null; then \
+	  (cd tests/clients/js && npm install --no-package-lock --no-audit --no-fund --silent) && touch $@; fi
+
+.cache/clients/jars/.ready: tests/clients/java/pom.xml
+	if command -v mvn >/dev/null; then \
+	  mvn -q -B -f $< dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/$(@D) && touch $@; fi
 
 # mypy and import-linter see the repository root as the package `millpond` through this link.
 .cache/path/millpond:

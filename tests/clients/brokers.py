@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,7 +83,7 @@ def apache_kafka(data: Path, jars: Path) -> Iterator[Broker]:
         stdout=subprocess.DEVNULL,
     )
     with _running([*java, "kafka.Kafka", str(properties)], data) as (process, output):
-        _wait_until_told(process, output, "Kafka Server started")
+        _wait_until(process, output, lambda: _accepts_connections(port))
         yield Broker(f"127.0.0.1:{port}", log_directory)
 
 
@@ -104,23 +104,24 @@ def _running(command: list[str], data: Path) -> Iterator[tuple[subprocess.Popen[
             process.wait()
 
 
-def _wait_until_told(process: subprocess.Popen[bytes], output: Path, what: str) -> str:
-    """Return the output of a broker once it contains `what`."""
+def _wait_until(
+    process: subprocess.Popen[bytes], output: Path, is_ready: Callable[[], bool]
+) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline and process.poll() is None:
-        told = output.read_text()
-        if what in told:
-            return told
+    while not is_ready():
+        if time.monotonic() > deadline or process.poll() is not None:
+            raise RuntimeError(f"the broker does not start, but says:\n{output.read_text()}")
         time.sleep(0.02)
-    raise RuntimeError(
-        f"the broker did not say {what!r} within {START_TIMEOUT_S} s, but:\n{output.read_text()}"
-    )
 
 
 def _address_told(process: subprocess.Popen[bytes], output: Path) -> str:
-    told = _wait_until_told(process, output, "127.0.0.1:")
-    port = told.split("127.0.0.1:")[1].split()[0].rstrip(",;.)")
-    return f"127.0.0.1:{int(port)}"
+    _wait_until(process, output, lambda: "is ready: " in output.read_text())
+    return output.read_text().split("is ready: ")[1].split(",")[0]
+
+
+def _accepts_connections(port: int) -> bool:
+    with socket.socket() as connection:
+        return connection.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _free_ports(count: int) -> list[int]:

@@ -18,7 +18,7 @@ from uuid import uuid4
 
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
-from millpond.tests.clients import brokers, java
+from millpond.tests.clients import brokers, java_runtime
 from millpond.tests.clients.brokers import Broker
 from millpond.tests.clients.faulty_network import FaultyNetwork
 from millpond.tests.clients.table import TableWriter
@@ -66,7 +66,9 @@ def broker(
         return
     data = tmp_path_factory.mktemp("broker") / "data"
     starting = (
-        brokers.apache_kafka(data, java.jars()) if which == "kafka" else brokers.millpond(data)
+        brokers.apache_kafka(data, java_runtime.JARS)
+        if which == "kafka"
+        else brokers.millpond(data)
     )
     with starting as broker:
         yield broker
@@ -90,7 +92,7 @@ def unique(request: pytest.FixtureRequest) -> Callable[[str], str]:
 
 @pytest.fixture
 def make_topic(admin: AdminClient, unique: Callable[[str], str]) -> Callable[..., str]:
-    """Create a topic, and return its name."""
+    """Create a topic, and return its name. It keeps what tests give timestamps long ago."""
 
     def make(partitions: int = 1, **config: str) -> str:
         topic = unique("topic")

@@ -607,8 +607,8 @@ def test_configs_are_described_set_and_reset(admin: AdminClient, topic: str) -> 
         resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])
         admin.incremental_alter_configs([resource])[resource].result(10)
 
-    assert config_of(admin, topic)["cleanup.policy"].value == "delete"
-    assert config_of(admin, topic)["retention.ms"].is_default
+    policy = config_of(admin, topic)["cleanup.policy"]
+    assert (policy.value, policy.is_default) == ("delete", True)
     alter(AlterConfigOpType.SET, "60000")
     changed = eventually(
         lambda: (c := config_of(admin, topic)["retention.ms"]).value == "60000" and c

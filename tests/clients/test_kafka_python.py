@@ -109,7 +109,7 @@ def take(consumer: KafkaConsumer, count: int) -> list[Any]:
     records: list[Any] = []
     deadline = time.monotonic() + 20
     while len(records) < count and time.monotonic() < deadline:
-        for some in consumer.poll(100, max_records=count - len(records)).values():
+        for some in consumer.poll(1000, max_records=count - len(records)).values():
             records += some
     assert len(records) == count, f"{len(records)} of {count} records came"
     return records

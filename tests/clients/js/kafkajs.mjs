@@ -28,9 +28,10 @@ const kafka = connectTo(settings.broker)
 const admin = kafka.admin()
 await admin.connect()
 
+// It keeps what gets timestamps long ago.
 async function makeTopic (numPartitions = 1, config = {}) {
   const topic = unique('topic')
-  const configEntries = Object.entries(config).map(([name, value]) => ({ name, value }))
+  const configEntries = Object.entries({ 'retention.ms': '-1', ...config }).map(([name, value]) => ({ name, value }))
   await admin.createTopics({ topics: [{ topic, numPartitions, configEntries }], waitForLeaders: true })
   return topic
 }

@@ -17,9 +17,10 @@ const connection = (address = settings.broker) => ({
 })
 const admin = new Admin(connection())
 
+// It keeps what gets timestamps long ago.
 async function makeTopic (partitions = 1, config = {}) {
   const topic = unique('topic')
-  const configs = Object.entries(config).map(([name, value]) => ({ name, value }))
+  const configs = Object.entries({ 'retention.ms': '-1', ...config }).map(([name, value]) => ({ name, value }))
   await admin.createTopics({ topics: [topic], partitions, replicas: 1, configs })
   return topic
 }
