@@ -235,6 +235,32 @@ def test_topics_are_known_by_their_ids() -> None:
         world.broker.topic_of_id(topic.topic_id)
 
 
+@pytest.mark.parametrize(
+    "left",
+    [
+        [],
+        ["partition.metadata.tmp"],
+        ["partition.metadata"],
+        ["00000000000000000000.log"],
+        ["partition.metadata", "00000000000000000000.log"],
+        ["partition.metadata.tmp", "00000000000000000000.log"],
+    ],
+)
+def test_a_directory_that_was_being_made_is_made_again(left: list[str]) -> None:
+    """Of what was not synced, a power cut leaves whatever it likes."""
+    world = World()
+    world.broker.create_topics([TopicSpec("orders", 1)], NOW)
+    world.disk.remove("orders-0")
+    world.disk.make_directory("orders-0")
+    for name in left:
+        world.disk.open(f"orders-0/{name}")
+    world.disk.sync_directory("orders-0")
+    world.disk.sync_directory("")
+    world.crash()
+    world.append()
+    assert world.crash().partition(ORDERS).log_end_offset == 1
+
+
 def test_an_empty_partition_metadata_is_one_that_was_being_written() -> None:
     world = World()
     world.broker.create_topics([TopicSpec("orders", 1)], NOW)
