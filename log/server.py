@@ -64,7 +64,13 @@ class Server:
     def listen(self, bound: Bound, tls: ssl.SSLContext | None) -> None:
         """Accept connections at a socket."""
         make = partial(Connection, self._connections, bound.endpoint)
-        acceptor = Acceptor(bound.socket, make, tls, self._connections.has_place)
+        acceptor = Acceptor(
+            bound.socket,
+            make,
+            tls,
+            may_accept=self._connections.expect,
+            on_not_made=self._connections.not_made,
+        )
         self._acceptors.append(acceptor)
         self.addresses.append(bound.address)
 

@@ -13,8 +13,11 @@ from typing import Final
 
 _LOG: Final = logging.getLogger("millpond.broker")
 
-BACKLOG: Final = 1024
-"""How many connections the system holds for us; also how many are accepted in one turn."""
+BACKLOG: Final = 4096
+"""How many connections the system keeps until they are accepted."""
+
+ACCEPTED_AT_ONCE: Final = 256
+"""So many in one turn of the loop; then others have theirs."""
 
 HANDSHAKE_S_MAX: Final = 10.0
 PAUSE_S: Final = 1.0
@@ -29,7 +32,9 @@ class Acceptor:
         listening: socket.socket,
         make_protocol: Callable[[], asyncio.BaseProtocol],
         tls: ssl.SSLContext | None,
-        may_accept: Callable[[int], bool],
+        *,
+        may_accept: Callable[[], bool],
+        on_not_made: Callable[[], None],
     ) -> None:
         """Begin to listen, on the running loop.
 
@@ -37,12 +42,14 @@ class Acceptor:
             listening: a bound socket; it is closed by `close`.
             make_protocol: makes the protocol of a new connection.
             tls: if given, TLS is spoken.
-            may_accept: is told how many connections are being made here; says whether one more may be.
+            may_accept: says whether one more connection may be made.
+            on_not_made: is told when one that might have been was not made after all.
         """
         self._listening = listening
         self._make_protocol = make_protocol
         self._tls = tls
         self._may_accept = may_accept
+        self._on_not_made = on_not_made
         self._loop = asyncio.get_running_loop()
         self._connecting: set[asyncio.Task[None]] = set()
         self._pause: asyncio.TimerHandle | None = None
@@ -63,7 +70,7 @@ class Acceptor:
             await asyncio.gather(*late, return_exceptions=True)
 
     def _accept(self) -> None:
-        for _ in range(BACKLOG):
+        for _ in range(ACCEPTED_AT_ONCE):
             try:
                 accepted, _address = self._listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -73,7 +80,7 @@ class Acceptor:
                 self._loop.remove_reader(self._listening.fileno())
                 self._pause = self._loop.call_later(PAUSE_S, self._go_on)
                 return
-            if not self._may_accept(len(self._connecting)):
+            if not self._may_accept():
                 accepted.close()
                 continue
             accepted.setblocking(False)
@@ -96,6 +103,7 @@ class Acceptor:
         except OSError as error:  # the client has gone, or speaks no TLS, or not ours
             _LOG.info("a connection could not be made: %s", error)
             accepted.close()
+            self._on_not_made()
         except BaseException:
             accepted.close()
             raise

@@ -42,6 +42,7 @@ class Connections:
         self._settings = settings
         self._counts: ConnectionCounts = driver.node.metrics.connections
         self._open: set[Connection] = set()
+        self._expected = 0
         self._to_flush: dict[Connection, None] = {}
         self._held_bytes = 0
         self._is_full = False
@@ -61,6 +62,7 @@ class Connections:
         return self._settings.request_max_bytes_but_produce
 
     def opened(self, connection: Connection) -> None:
+        self._expected -= 1
         self._open.add(connection)
         self._counts.accepted += 1
         self._counts.open = len(self._open)
@@ -96,13 +98,18 @@ class Connections:
 
     # -- what the server calls -----------------------------------------------------------------
 
-    def has_place(self, others: int) -> bool:
-        """Say whether one more connection may be made, beside those that are open and these others."""
-        if len(self._open) + others < self._settings.max_connections:
+    def expect(self) -> bool:
+        """Say whether one more connection may be made, and count on it if so."""
+        if len(self._open) + self._expected < self._settings.max_connections:
+            self._expected += 1
             return True
         self._counts.refused += 1
-        self._complain("a client", f"there are {len(self._open) + others} others already")
+        self._complain("a client", f"there are {len(self._open)} others already")
         return False
+
+    def not_made(self) -> None:
+        """Hear that a connection that was expected will not come."""
+        self._expected -= 1
 
     def end(self) -> None:
         """Let all connections finish what has begun, and close."""
