@@ -32,7 +32,7 @@ from .epochs import EpochEnd, LeaderEpochs
 from .opening import LogState, empty_state, new_segment
 from .producer_snapshot import encode_snapshot
 from .producer_state import ProducerStates
-from .reading import Readable, find_batches, read_batches
+from .reading import Readable, find_batches, limit_of, read_batches
 from .results import LogAppend, ReadResult
 from .segment import NO_TIMESTAMP, SNAPSHOT, TXN_INDEX, Segment, file_name
 from .time_search import Timed, find_latest_time, find_time
@@ -310,9 +310,9 @@ class PartitionLog:
         self, found: Readable, bytes_max: int, isolation: Isolation
     ) -> tuple[bytes | memoryview, list[AbortedTransaction]]:
         """Read at least one of the batches that were just found, and who is aborted among them."""
-        data, data_end = read_batches(found, bytes_max)
+        data = read_batches(found, bytes_max)
         if isolation is Isolation.READ_COMMITTED and self.aborted:
-            return data, self.aborted.overlapping(found.offset, data_end)
+            return data, self.aborted.overlapping(found.offset, limit_of(found, len(data)))
         return data, []
 
     def verify(self, offset: Offset) -> None:

@@ -56,16 +56,18 @@ def find_batches(
     return None
 
 
-def read_batches(found: Readable, bytes_max: int) -> tuple[bytes | memoryview, Offset]:
-    """Return whole batches, at least one even above `bytes_max`, and an offset that none reaches."""
-    data = found.segment.read(found.position, found.end, bytes_max)
-    size = len(data)
-    limit = found.limit
+def read_batches(found: Readable, bytes_max: int) -> bytes | memoryview:
+    """Return whole batches, at least one even above `bytes_max`."""
+    return found.segment.read(found.position, found.end, bytes_max)
+
+
+def limit_of(found: Readable, size: int) -> Offset:
+    """Return an offset that none of the first batches reaches, which take `size` bytes."""
     if size < found.size:
         following = found.segment.place_at(found.position + size)
         if following is not None:
-            limit = following.base_offset
-    return data, limit
+            return following.base_offset
+    return found.limit
 
 
 def segment_number(segments: Sequence[Segment], offset: Offset) -> int:
