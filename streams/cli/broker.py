@@ -20,6 +20,7 @@ from typing import Any, Final, cast
 from ...log.broker.settings import BrokerSettings
 from ...log.errors import ConfigError
 from ...log.server import serve
+from ...log.shell.allocator import keep_large_buffers
 from ...log.shell.flusher import Durability
 from ...log.shell.listeners import Listener, show
 from ..engine.process import collect_garbage_rarely
@@ -58,6 +59,7 @@ def run_broker(chosen: Chosen) -> int:
     """Run a broker until it is stopped, and return the exit code."""
     with reported() as outcome:
         _allow_many_files()
+        keep_large_buffers()
         outcome.code = perform(_work, Path(chosen.data).absolute(), chosen)
     return outcome.code
 
