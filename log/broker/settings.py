@@ -40,7 +40,7 @@ class BrokerSettings:
     request_max_bytes_but_produce: int = 8 * 1024 * 1024
     """Ours: no request but Produce has reason to be larger."""
     max_connections: int = 10_000
-    """Kafka: no limit. A connection takes some 10 kB here, so this is 100 MB."""
+    """Kafka: no limit. A connection takes some 4 kB here, and an open file."""
     connections_max_idle_ms: int = 600_000
     connection_bytes_in_flight: int = 32 * 1024 * 1024
     """Ours: requests of one connection that are being handled; beyond it, reading stops."""
