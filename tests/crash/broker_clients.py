@@ -24,6 +24,9 @@ QUICK = {
     "reconnect.backoff.max.ms": 100,
     "retry.backoff.ms": 20,
     "socket.timeout.ms": 5000,
+    # librdkafka 2.16 replaces its brokers when all of them are gone, and may wait for ever for one
+    # that a transaction's request still refers to.
+    "metadata.recovery.strategy": "none",
 }
 PATIENCE_S = 60
 
@@ -373,7 +376,7 @@ class Copier(Client):
             at[known.partition] = max(known.offset, 0)
         consumer.assign([TopicPartition(self.source, n, at[n]) for n in range(PARTITIONS)])
         while not self._is_done(at):
-            messages = [each for each in consumer.consume(40, 0.1) if each.error() is None]
+            messages = [each for each in consumer.consume(500, 0.05) if each.error() is None]
             if not messages:
                 continue
             producer.begin_transaction()

@@ -112,7 +112,7 @@ def test_what_was_acknowledged_outlives_kills(broker: Broker, kills: int) -> Non
     for client in clients:
         client.start()
     for _ in range(kills):
-        time.sleep(chance.uniform(0.05, 1.0))
+        time.sleep(chance.uniform(0.3, 2.0))
         broker.kill()
         broker.start()
     for client in (idempotent, aiokafka_idempotent, *transactional, reader):
