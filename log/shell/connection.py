@@ -296,6 +296,11 @@ class Connection(asyncio.BufferedProtocol):
         """Close the connection: what comes over it makes no sense, or we have no answer to it."""
         if not self._gone:
             self._hub.misbehaved(self.peer, reason, error)
+            self.leave()
+
+    def leave(self) -> None:
+        """Send what is answered already, and close."""
+        if not self._gone:
             if self._outgoing:
                 self._send()
             self.close()

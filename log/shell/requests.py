@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 from ..broker.handlers.api_versions import unknown_version
 from ..broker.node import Caller
 from ..broker.waits import Disconnect
+from ..errors import DiskFailed
 from ..wire.api import Api
 from ..wire.errors import UnsupportedVersion
 from ..wire.frames import (
@@ -37,6 +38,9 @@ class Asker(Protocol):
 
     def failed(self, reason: str, error: BaseException | None) -> None:
         """Hear that there will be no answer, for which somebody else is to blame; or we, by an error."""
+
+    def leave(self) -> None:
+        """Hear that there will be no answer, and that nothing is to be told about it here."""
 
 
 class Answer:
@@ -116,7 +120,9 @@ class Answer:
                 )
             except Exception as fault:  # noqa: BLE001 - the fault of one handler must not stop the others
                 error = fault
-        if isinstance(error, Disconnect):
+        if isinstance(error, DiskFailed):
+            self._asker.leave()  # the broker is about to say why it stops
+        elif isinstance(error, Disconnect):
             self._asker.failed(f"{self._api.name}: {error}", None)
         elif error is not None:
             self._asker.failed(f"{self._api.name} version {self._version} failed", error)

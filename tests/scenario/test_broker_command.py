@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -28,6 +29,7 @@ from ..twins.plain_requests import (
     produce_to,
     values_of,
 )
+from ..twins.raw_client import ClosedByBroker
 
 FOR_EVER_MS = 60_000
 
@@ -104,6 +106,24 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
         code, told = broker.wait()
         assert code in (130, 143)
         assert told == "stopped at once\n"
+
+
+def test_a_disk_that_takes_no_more_ends_the_broker(tmp_path: Path) -> None:
+    request, acknowledged = produce_to("orders", [bytes(9_000)]), 0
+    with BrokerProcess(tmp_path, file_bytes_max=200_000) as broker, broker.client() as client:
+        make_topic(client, "orders")
+        with suppress(ClosedByBroker):
+            while offset_of(client.ask(PRODUCE, PRODUCE_VERSION, request)) == acknowledged:
+                acknowledged += 1
+        code, told = broker.wait()
+        assert code == 1
+        assert re.fullmatch(
+            r"error: could not write to orders-0/0+\.log: .* File too large\n", told
+        )
+    assert acknowledged > 10
+    with BrokerProcess(tmp_path) as broker, broker.client() as client:
+        fetched = client.ask(FETCH, FETCH_VERSION, fetch_from("orders", 0))
+        assert len(values_of(fetched)) == acknowledged
 
 
 def test_what_is_wrong_is_told_in_one_line(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`millpond broker` as users run it: a process, its start-up line, signals, its exit code."""
 
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -17,7 +18,9 @@ READY = re.compile(r"millpond broker (\d+) is ready: (\S+:\d+|unix:\S+)(, \S+)*,
 class BrokerProcess:
     """A context manager: accepts connections inside; is killed at the end if it still runs."""
 
-    def __init__(self, data: Path, *options: str) -> None:
+    def __init__(self, data: Path, *options: str, file_bytes_max: int | None = None) -> None:
+        """Say what to run; `file_bytes_max` is for a disk that takes no more at some point."""
+        self._file_bytes_max = file_bytes_max
         self._command = [sys.executable, "-m", "millpond.streams.cli", "broker"]
         self._command += ["--data", str(data), "--listen", "127.0.0.1:0", *options]
         self.ready_line = ""
@@ -26,7 +29,11 @@ class BrokerProcess:
     def __enter__(self) -> Self:
         self._stderr = tempfile.TemporaryFile()  # a pipe that nobody reads would stop the broker
         self.process = subprocess.Popen(
-            self._command, stdout=subprocess.PIPE, stderr=self._stderr, text=True
+            self._command,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            text=True,
+            preexec_fn=self._limit_files if self._file_bytes_max else None,
         )
         assert self.process.stdout is not None
         self.ready_line = self.process.stdout.readline()
@@ -36,6 +43,10 @@ class BrokerProcess:
             raise AssertionError(f"the broker did not start: {self.ready_line!r} {told}")
         self.port = int(found[2].rpartition(":")[2])
         return self
+
+    def _limit_files(self) -> None:
+        assert self._file_bytes_max is not None
+        resource.setrlimit(resource.RLIMIT_FSIZE, (self._file_bytes_max, self._file_bytes_max))
 
     def client(self) -> RawClient:
         return RawClient("127.0.0.1", self.port)
