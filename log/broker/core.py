@@ -200,7 +200,8 @@ class Broker:
         for name, given in configs.items():
             topic = self.topic(name)
             config = self.metadata.topic_config(name, given, internal=topic.internal)
-            records.append(metadata.topic_config_record(topic, config))
+            if config.given != topic.config.given:  # tools repeat what is so already, every minute
+                records.append(metadata.topic_config_record(topic, config))
         if records:
             self._record(now, *records)
             self._use_configs(self.topic(name) for name in configs)
@@ -214,6 +215,8 @@ class Broker:
             ValueError: of one of them; nothing has changed.
         """
         topic_defaults(defaults)
+        if defaults == self.metadata.dynamic_defaults.get(broker_name, {}):
+            return
         self._record(now, metadata.topic_defaults_record(broker_name, defaults))
         self._use_configs(self.metadata.topics.values())
 

@@ -13,6 +13,7 @@ from millpond.log.broker.checkpoints import (
 from millpond.log.broker.core import Broker
 from millpond.log.broker.growth import more_partitions, new_topics
 from millpond.log.broker.metadata import (
+    METADATA_PARTITION,
     PARTITIONS_MAX,
     PRODUCER_ID_BLOCK,
     Metadata,
@@ -179,6 +180,18 @@ def test_settings_are_altered_all_or_none() -> None:
     with pytest.raises(ConfigError):
         world.broker.alter_topics({**good, "orders2": {"retention.ms": "long"}}, NOW)
     assert dict(world.crash().topic("orders").config.given) == {}
+
+
+def test_what_is_so_already_is_not_recorded_again() -> None:
+    world = World()
+    world.broker.create_topics([TopicSpec("orders", 1, config={"retention.ms": "5"})], NOW)
+    world.broker.alter_defaults("", {"log.roll.ms": "9"}, NOW)
+    log = world.broker.partition(METADATA_PARTITION)
+    end = log.log_end_offset
+    world.broker.alter_topics({"orders": {"retention.ms": "5"}}, NOW)
+    world.broker.alter_defaults("", {"log.roll.ms": "9"}, NOW)
+    world.broker.alter_defaults("1", {}, NOW)
+    assert log.log_end_offset == end
 
 
 def test_defaults_hold_for_topics_that_say_nothing() -> None:
