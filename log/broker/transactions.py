@@ -30,22 +30,15 @@ from ..coordinator.transaction_state import (
     Transaction,
 )
 from ..coordinator.transactions import ID_EXPIRATION_MS
-from ..errors import ConcurrentTransaction, Fenced, UnknownProducer
+from ..errors import ConcurrentTransaction
 from ..model import Appended, CommittedOffset, Timestamp, TopicPartition
 from ..storage.partition_log import PartitionLog
-from ..wire.error_codes import ErrorCode
 from .core import Broker
 from .groups import Groups
 from .markers import Markers
 from .steps import Steps
 from .transaction_log import TransactionLog
 from .waits import Flush, Handling
-
-IMPLICIT_SINCE = 12
-"""The version of Produce from which on a partition is added by writing to it (KIP-890)."""
-
-ABORTABLE_SINCE = 11
-"""The version of Produce from which on clients know TRANSACTION_ABORTABLE."""
 
 
 class Committed(NamedTuple):
@@ -169,43 +162,6 @@ class Transactions:
         elif unsynced := self._log.unsynced(transactional_id):
             yield unsynced
         return coordinator.writable(transactional_id, identity).intersection(partitions)
-
-    def admit(
-        self,
-        transactional_id: str | None,
-        producer_id: int,
-        producer_epoch: int,
-        partitions: Collection[TopicPartition],
-        *,
-        produce_version: int,
-        now: Timestamp,
-    ) -> Steps[dict[TopicPartition, ErrorCode]]:
-        """Say which partitions a Produce request may not write to, and why.
-
-        What is not refused may be appended to, up to the next step.
-        """
-        implicit = produce_version >= IMPLICIT_SINCE
-        abortable = produce_version >= ABORTABLE_SINCE
-        refusal = ErrorCode.TRANSACTION_ABORTABLE if abortable else ErrorCode.INVALID_TXN_STATE
-        admitted: frozenset[TopicPartition] = frozenset()
-        identity = Identity(producer_id, producer_epoch)
-        if transactional_id is None:
-            refusal = ErrorCode.INVALID_TXN_STATE
-        else:
-            try:
-                admitted = yield from self.admitted(
-                    transactional_id, identity, partitions, add=implicit, now=now
-                )
-            except UnknownProducer:
-                refusal = ErrorCode.INVALID_PRODUCER_ID_MAPPING
-            except Fenced:
-                refusal = ErrorCode.INVALID_PRODUCER_EPOCH
-            except ConcurrentTransaction:
-                # Older clients would not ask again, but for this one they do.
-                refusal = (
-                    ErrorCode.CONCURRENT_TRANSACTIONS if implicit else ErrorCode.NOT_ENOUGH_REPLICAS
-                )
-        return {partition: refusal for partition in partitions if partition not in admitted}
 
     def end(
         self,

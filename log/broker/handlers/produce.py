@@ -12,7 +12,7 @@ Each partition has an answer of its own: one may be refused while the others are
 - A retry of one of a producer's last five batches is answered with its first offset. An older one is
   OUT_OF_ORDER_SEQUENCE_NUMBER, as in Kafka since KIP-360; a producer that is not known may begin
   with any sequence.
-- Transactional batches are taken when `Transactions.admit` lets their partitions in. From version 12
+- Transactional batches are taken when `transaction_guard.py` lets their partitions in. From version 12
   on it adds them to the transaction (KIP-890). That may have
   to wait; the requests of one producer are then admitted in the order in which they came.
 - What a batch must be, and what of it is not looked at, is told in `storage/admission.py`. Behind it
@@ -34,6 +34,7 @@ from ...batch import (
     WritableBuffer,
     read_header,
 )
+from ...coordinator.transaction_state import Identity
 from ...errors import DamagedBatch, InvalidRecord, LogError
 from ...model import Compression, Offset, TopicPartition
 from ...storage.partition_log import PartitionLog
@@ -50,6 +51,7 @@ from ..metrics import TopicCounts
 from ..node import Caller, Node
 from ..waits import Disconnect, Flush, Handling
 from .failures import error_code
+from .transaction_guard import refused_partitions
 
 _ALL_ACKS: Final = -1
 _ZSTD_SINCE: Final = 7
@@ -180,15 +182,10 @@ def _refused_by_coordinator(
         return dict.fromkeys(partitions, ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
     if len(producers) > 1:
         return dict.fromkeys(partitions, ErrorCode.INVALID_PRODUCER_ID_MAPPING)
-    ((producer_id, producer_epoch),) = producers
+    (producer,) = producers
     return (
-        yield from node.transactions.admit(
-            request.transactional_id,
-            producer_id,
-            producer_epoch,
-            partitions,
-            produce_version=caller.version,
-            now=node.now(),
+        yield from refused_partitions(
+            node, request.transactional_id, Identity(*producer), partitions, caller.version
         )
     )
 
