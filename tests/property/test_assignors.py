@@ -62,14 +62,14 @@ def kept(members: Members, result: dict[str, Partitions]) -> int:
     return sum(len(result[name] & member.held) for name, member in members.items())
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.sampled_from(sorted(ASSIGNORS)), st.booleans(), st.data())
 def test_each_partition_goes_to_one_subscriber(name: str, alike: bool, data: st.DataObject) -> None:
     members, counts = data.draw(groups(alike=alike))
     check_valid(members, counts, ASSIGNORS[name](members, counts))
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.sampled_from(sorted(ASSIGNORS)), st.booleans(), st.data())
 def test_an_assignment_does_not_depend_on_the_order_of_members(
     name: str, alike: bool, data: st.DataObject
@@ -79,7 +79,7 @@ def test_an_assignment_does_not_depend_on_the_order_of_members(
     assert ASSIGNORS[name](members, counts) == ASSIGNORS[name](shuffled, counts)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.sampled_from(sorted(ASSIGNORS)), st.booleans(), st.data())
 def test_what_is_assigned_well_stays_as_it_is(name: str, alike: bool, data: st.DataObject) -> None:
     members, counts = data.draw(groups(alike=alike))
@@ -91,7 +91,7 @@ def test_what_is_assigned_well_stays_as_it_is(name: str, alike: bool, data: st.D
     assert ASSIGNORS[name](settled, counts) == first
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(groups(alike=True))
 def test_uniform_balances_within_one_and_moves_no_more_than_it_must(
     group: tuple[Members, dict[UUID, int]],
@@ -119,7 +119,7 @@ def test_uniform_balances_within_one_and_moves_no_more_than_it_must(
 
 
 @given(groups(alike=False, partitions_max=2, members_max=3))
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_uniform_balances_different_subscriptions_as_well_as_can_be(
     group: tuple[Members, dict[UUID, int]],
 ) -> None:
@@ -134,7 +134,7 @@ def test_uniform_balances_different_subscriptions_as_well_as_can_be(
     assert sum(len(partitions) ** 2 for partitions in result.values()) == best
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.booleans(), st.data())
 def test_range_keeps_alike_topics_together_and_balances_each(
     alike: bool, data: st.DataObject

@@ -298,7 +298,7 @@ def all_of(member: Member) -> list[tuple[object, int]]:
     return [*member.current.assigned, *member.current.revoking]
 
 
-ConsumerGroups.TestCase.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)
+ConsumerGroups.TestCase.settings = settings(max_examples=15, stateful_step_count=40, deadline=None)
 TestConsumerGroups = ConsumerGroups.TestCase
 
 
