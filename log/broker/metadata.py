@@ -78,6 +78,7 @@ class Metadata:
         self.broker_name = ""
         self.static_defaults: Mapping[str, str] = {}
         self.dynamic_defaults: dict[str, Mapping[str, str]] = {}
+        self._defaults: Mapping[str, str] = {}
         self.topics: dict[str, Topic] = {}
         self.topics_by_id: dict[UUID, Topic] = {}
         self.revision = 0
@@ -141,10 +142,13 @@ class Metadata:
         self, name: str, given: Mapping[str, str], *, internal: bool = False
     ) -> TopicConfig:
         """Return what these settings come to, with the defaults. Raises ConfigError."""
-        defaults = {} if internal else dict(ChainMap(*map(dict, self.layers_of_defaults())))
-        return TopicConfig.parse(given, topic=name, defaults=defaults)
+        return TopicConfig.parse(given, topic=name, defaults={} if internal else self._defaults)
 
     def _renew_configs(self) -> None:
+        defaults = dict(ChainMap(*map(dict, self.layers_of_defaults())))
+        if defaults == self._defaults:
+            return
+        self._defaults = defaults
         for topic in list(self.topics.values()):
             config = self.topic_config(topic.name, topic.config.given, internal=topic.internal)
             self._put(replace(topic, config=config))
