@@ -6,6 +6,7 @@ an old client gives a time of its own to be kept.
 Source: `OffsetCommitKey.json` and `OffsetCommitValue.json` of Kafka 4.1.
 """
 
+from functools import lru_cache
 from typing import Annotated, Final
 
 from ..errors import LogError
@@ -16,6 +17,9 @@ from .offsets import OffsetEntry, OffsetKey
 
 OFFSET_COMMIT: Final = 1
 """The number of this kind of record; 0 is the same, from before Kafka 0.9."""
+
+KEYS_REMEMBERED: Final = 16_384
+"""So many keys are kept as bytes and read: groups commit for the same partitions again and again."""
 
 _VERSION: Final = 3
 _VERSION_WITH_EXPIRY: Final = 1
@@ -64,6 +68,7 @@ def encode_removal(key: OffsetKey, now: Timestamp) -> NewRecord:
     return NewRecord(_encode_key(key), None, now)
 
 
+@lru_cache(KEYS_REMEMBERED)
 def decode_key(data: bytes) -> OffsetKey | None:
     """Read a key; None for another kind of record, such as a group's metadata.
 
@@ -98,6 +103,7 @@ def decode_entry(data: bytes, log_offset: int) -> OffsetEntry:
     )
 
 
+@lru_cache(KEYS_REMEMBERED)
 def _encode_key(key: OffsetKey) -> bytes:
     group, (topic, partition) = key
     message = OffsetCommitKey(group=group, topic=topic, partition=partition)
