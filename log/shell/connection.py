@@ -34,6 +34,7 @@ class Hub(Protocol):
     driver: Driver
     receive_buffer: memoryview
     bytes_in_flight_max: int
+    is_full: bool
 
     def frame_bytes_max(self, api_key: int) -> int:
         """Return how large a request may be."""
@@ -50,8 +51,8 @@ class Hub(Protocol):
     def holds(self, connection: "Connection", change_bytes: int) -> None:
         """Note that a connection holds more memory, or less."""
 
-    def has_room(self, connection: "Connection") -> bool:
-        """Say whether a connection may go on; if not, `go_on` is called when it may."""
+    def has_room_for(self, connection: "Connection") -> bool:
+        """Say, when all is full, whether a connection may go on; if not, `go_on` is called later."""
 
     def misbehaved(self, peer: str, reason: str, error: BaseException | None) -> None:
         """Hear why a connection is closed; an error is our fault."""
@@ -199,20 +200,22 @@ class Connection(asyncio.BufferedProtocol):
 
     def _take_frames(self) -> None:
         """Begin what has arrived, as far as there is room."""
-        receiver = self._receiver
+        receiver, begun = self._receiver, False
         try:
             while self._may_begin() and (frame := receiver.next_frame()) is not None:
-                self.active_at = self._loop.time()
                 answer = Answer(self._hub.driver, self, frame)
                 self._pending.append(answer)
                 self._in_flight_bytes += answer.request_bytes
                 answer.begin(frame)
+                begun = True
                 if self._outgoing_bytes > UNSENT_BYTES_MAX:
                     self._send()
         except (MalformedMessage, UnsupportedVersion) as error:
             self.failed(str(error), None)
         except Exception as error:  # noqa: BLE001 - a fault of ours ends this connection, not the broker
             self.failed("a request could not be handled", error)
+        if begun:
+            self.active_at = self._loop.time()
         receiver.keep_rest()
         self.flush()
 
@@ -221,7 +224,7 @@ class Connection(asyncio.BufferedProtocol):
             not self._ending
             and self._unsent_bytes is None
             and self._in_flight_bytes < self._hub.bytes_in_flight_max
-            and self._hub.has_room(self)
+            and (not self._hub.is_full or self._hub.has_room_for(self))
         )
 
     def caller(self, version: int, client_id: str | None) -> Caller:

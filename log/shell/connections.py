@@ -45,7 +45,7 @@ class Connections:
         self._expected = 0
         self._to_flush: dict[Connection, None] = {}
         self._held_bytes = 0
-        self._is_full = False
+        self.is_full = False
         self._was_full = False
         self._held_back: dict[Connection, None] = {}
         self._complaints = 0
@@ -80,13 +80,11 @@ class Connections:
         del connection
         self._held_bytes += change_bytes
         self._counts.held_bytes = self._held_bytes
-        self._is_full = self._held_bytes >= self._settings.queued_max_request_bytes
-        if self._held_back and not self._is_full:
+        self.is_full = self._held_bytes >= self._settings.queued_max_request_bytes
+        if self._held_back and not self.is_full:
             self.driver.turn_soon()
 
-    def has_room(self, connection: Connection) -> bool:
-        if not self._is_full:
-            return True
+    def has_room_for(self, connection: Connection) -> bool:
         if connection.held_bytes < SMALL_BYTES and connection.next_api_key != FETCH.key:
             return True
         self._held_back[connection] = None
@@ -136,7 +134,7 @@ class Connections:
         while self._to_flush:
             connection, _ = self._to_flush.popitem()
             connection.flush()
-        while self._held_back and not self._is_full:
+        while self._held_back and not self.is_full:
             connection, _ = self._held_back.popitem()
             connection.go_on()
 
@@ -152,9 +150,9 @@ class Connections:
             elif silent_s > idle_s_max and not connection.is_handled:
                 self._counts.closed_for_idling += 1
                 connection.abort()
-        if self._is_full and self._was_full:
+        if self.is_full and self._was_full:
             self._sacrifice()
-        self._was_full = self._is_full
+        self._was_full = self.is_full
         if self._complaints > COMPLAINTS_MAX:
             hidden = self._complaints - COMPLAINTS_MAX
             _LOG.warning("closed %d connections more, for such reasons", hidden)

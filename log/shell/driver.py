@@ -94,7 +94,8 @@ class Driver:
         goes on first: a producer's next batch must not find done what its last one has waited for,
         and overtake it.
         """
-        self._let_ready_go_on()
+        if self._ready:
+            self._let_ready_go_on()
         work = Work(handling, finish)
         self._go_on(work, None, None)
         return None if work.ended else work
@@ -164,7 +165,7 @@ class Driver:
 
     def _end(self, work: Work, result: Any, error: Exception | None) -> None:
         work.ended = True
-        self._store.wakeups.wake(log.partition for log in work.touched)
+        self._wake(work.touched)
         if work.has_lock is not None:
             work.has_lock.set()
             self._store.wakeups.wake_all()  # what somebody waits for may have gone
@@ -180,6 +181,8 @@ class Driver:
 
     def _wait(self, work: Work, wait: Any) -> Any:
         """Return what a wait brings, if it has come; else see to it that the handling goes on then."""
+        if type(wait) is list:  # by far the most frequent
+            return None if self._request(work, wait, partial(self._synced, work)) else _WAITS
         match wait:
             case Change():
                 return self._wait_for_change(work, wait)
@@ -195,7 +198,7 @@ class Driver:
             case Aside(act):
                 return self._in_task(self._act_aside(work, act))
             case logs:
-                done = self._request(work, logs, lambda: self._synced(work))
+                done = self._request(work, logs, partial(self._synced, work))
                 return None if done else _WAITS
 
     def _request(
@@ -203,8 +206,12 @@ class Driver:
     ) -> bool:
         work.touched.update(logs)
         if not self._store.durable_reads:
-            self._store.wakeups.wake(log.partition for log in logs)
+            self._wake(logs)
         return self._store.flusher.request(logs, callback)
+
+    def _wake(self, logs: Collection[PartitionLog]) -> None:
+        if self._store.wakeups.somebody_waits:
+            self._store.wakeups.wake([log.partition for log in logs])
 
     def _synced(self, work: Work) -> None:
         self._resume(work, None, self._store.flusher.failed)

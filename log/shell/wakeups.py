@@ -29,6 +29,11 @@ class Wakeups:
         finally:
             self.forget(watched, event)
 
+    @property
+    def somebody_waits(self) -> bool:
+        """Whether there is anybody to wake."""
+        return bool(self._waiting)
+
     def watch(self, partitions: Iterable[TopicPartition], event: Settable) -> None:
         """Set the event when something changes in one of the partitions, until it is forgotten."""
         for partition in partitions:
