@@ -76,6 +76,19 @@ def test_coming_back_is_on_disk_before_it_is_answered() -> None:
     assert second.heartbeat() == ErrorCode.FENCED_INSTANCE_ID
 
 
+def test_a_rebalance_that_begins_while_coming_back_is_written_takes_it_in() -> None:
+    world = GroupWorld()
+    first, second = group_of(world, "one", "two")
+    world.hold_syncs = True
+    restarted = back(world, second)
+    rejoining = restarted.join()
+    waits = first.join()
+    world.hold_syncs = False
+    world.sleep(0)
+    world.settle((first, restarted), [waits, rejoining])
+    assert restarted.generation == 3
+
+
 def test_coming_back_with_what_others_do_not_support_is_refused() -> None:
     world = GroupWorld()
     _first, second = group_of(world, "one", "two")

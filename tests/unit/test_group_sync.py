@@ -50,6 +50,46 @@ def test_the_assignment_is_on_disk_before_anybody_hears_of_it() -> None:
     assert again.assignment == second.member_id.encode()
 
 
+def test_nobody_hears_of_an_assignment_that_a_crash_could_take_back() -> None:
+    world = GroupWorld()
+    first, second = joined_pair(world)
+    world.hold_syncs = True
+    waiting = [second.sync(), first.sync()]
+    assert not any(asked.done for asked in waiting)
+    world.restart(crash=True)
+    world.hold_syncs = False
+    assert second.heartbeat() == ErrorCode.ILLEGAL_GENERATION, "the one before goes on"
+
+
+def test_a_rebalance_that_begins_while_the_assignment_is_written_wins() -> None:
+    world = GroupWorld()
+    first, second = joined_pair(world)
+    world.hold_syncs = True
+    waiting = [second.sync(), first.sync()]
+    third = world.member()
+    joining = [third.begin()]
+    world.hold_syncs = False
+    world.sleep(0)
+    for asked in waiting:
+        assert asked.response is not None
+        assert asked.response.error_code == ErrorCode.REBALANCE_IN_PROGRESS
+    joining += [first.join(), second.join()]
+    world.settle((third, first, second), joining)
+
+
+def test_a_leader_that_asks_twice_while_the_assignment_is_written_is_answered_twice() -> None:
+    world = GroupWorld()
+    first, _second = joined_pair(world)
+    world.hold_syncs = True
+    before, again = first.sync(), first.sync()
+    world.hold_syncs = False
+    world.sleep(0)
+    assert before.response is not None
+    assert again.response is not None
+    assert before.response.error_code == ErrorCode.REBALANCE_IN_PROGRESS
+    assert again.response.assignment == first.member_id.encode()
+
+
 def test_who_waits_for_an_assignment_hears_of_a_rebalance() -> None:
     world = GroupWorld()
     first, second = joined_pair(world)
