@@ -122,10 +122,15 @@ class Connection(asyncio.BufferedProtocol):
     @property
     def waits_for_others(self) -> bool:
         """Whether all that it waits for is in the hands of other clients."""
-        return not self._outgoing and all(
-            answer.work is not None and answer.work.waits_for_others
-            for answer in self._pending
-            if not answer.done
+        return (
+            bool(self._pending)
+            and not self._gone
+            and not self._outgoing
+            and all(
+                answer.work is not None and answer.work.waits_for_others
+                for answer in self._pending
+                if not answer.done
+            )
         )
 
     @property

@@ -3,10 +3,18 @@
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import (
+    Consumer,
+    KafkaException,
+    Producer,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec
 from millpond.log.wire.messages.create_partitions import CREATE_PARTITIONS
 from millpond.log.wire.messages.create_topics import CREATE_TOPICS
 
@@ -19,17 +27,16 @@ CREATE = {CREATE_TOPICS.key, CREATE_PARTITIONS.key}
 """What mutated ones of these ask for may be proper, and much."""
 
 
-@pytest.fixture(scope="module")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Arena, list[bytes]]]:
-    data = tmp_path_factory.mktemp("captures")
+@contextmanager
+def recorded(data: Path, *uses: Callable[[str], None]) -> Iterator[tuple[Arena, list[bytes]]]:
+    """Let clients use the broker of an arena; give that, and what they have sent."""
     with Recorder() as recorder:
         options = ("--advertise", recorder.address, "--set", "group.initial.rebalance.delay.ms=0")
         with Arena(data, *options) as arena:
             recorder.broker_port = arena.broker.port
-            use_a_client(recorder.address)
-            frames = recorder.frames()
-            assert {0, 1, 3, 8, 11, 14, 18, 22} <= {key_of(frame) for frame in frames}
-            yield arena, frames
+            for use in uses:
+                use(recorder.address)
+            yield arena, recorder.frames()
 
 
 def use_a_client(address: str) -> None:
@@ -54,6 +61,52 @@ def use_a_client(address: str) -> None:
     assert seen == 20
     consumer.commit(asynchronous=False)
     consumer.close()
+
+
+def use_transactions(address: str) -> None:
+    """Write in transactions, and read as a member of a group of KIP-848, with librdkafka."""
+    producer = Producer({"bootstrap.servers": address, "transactional.id": "captured"})
+    producer.init_transactions(10)
+    for number in range(6):
+        producer.begin_transaction()
+        producer.produce("captured", b"in a transaction", b"key")
+        if number % 3:
+            producer.commit_transaction(10)
+        else:
+            producer.abort_transaction(10)
+    consumer = Consumer(
+        {
+            "bootstrap.servers": address,
+            "group.id": "captured anew",
+            "group.protocol": "consumer",
+            "auto.offset.reset": "earliest",
+        }
+    )
+    consumer.subscribe(["captured"])
+    deadline = time.monotonic() + 20
+    while consumer.poll(0.1) is None and time.monotonic() < deadline:
+        pass
+    consumer.commit(asynchronous=False)
+    consumer.close()
+
+
+def use_administration(address: str) -> None:
+    """Look at everything, and change some of it, with librdkafka."""
+    admin = AdminClient({"bootstrap.servers": address})
+    resource = ConfigResource(ConfigResource.Type.TOPIC, "captured")
+    latest = {TopicPartition("captured", 0): OffsetSpec.latest()}
+    for asked in (
+        admin.describe_configs([resource]).values(),
+        admin.describe_topics(TopicCollection(["captured"])).values(),
+        admin.list_offsets(latest).values(),
+        [admin.list_consumer_groups(), admin.describe_cluster()],
+        admin.describe_consumer_groups(["captured"]).values(),
+        admin.delete_consumer_groups(["no such group"]).values(),
+        admin.delete_topics(["no such topic"]).values(),
+    ):
+        for future in asked:
+            with suppress(KafkaException):
+                future.result(10)
 
 
 def key_of(frame: bytes) -> int:
@@ -128,15 +181,18 @@ def attack(arena: Arena, frames: list[bytes], chance: random.Random, count: int)
                     connected.recv(100)
 
 
-def test_almost_proper_requests(recorded: tuple[Arena, list[bytes]]) -> None:
-    arena, frames = recorded
-    attack(arena, frames, random.Random(SEED), 1500)
-    arena.check()
+def test_almost_proper_requests(tmp_path: Path) -> None:
+    with recorded(tmp_path, use_a_client) as (arena, frames):
+        assert {0, 1, 3, 8, 11, 14, 18, 22} <= {key_of(frame) for frame in frames}
+        attack(arena, frames, random.Random(SEED), 1500)
+        arena.check()
 
 
 @pytest.mark.long
-def test_many_almost_proper_requests(recorded: tuple[Arena, list[bytes]]) -> None:
-    arena, frames = recorded
-    for seed in range(100):
-        attack(arena, frames, random.Random(seed), 1000)
-        arena.check(rss_bytes_max=300 << 20)
+def test_many_almost_proper_requests(tmp_path: Path) -> None:
+    uses = (use_a_client, use_transactions, use_administration)
+    with recorded(tmp_path, *uses) as (arena, frames):
+        assert len({key_of(frame) for frame in frames}) >= 20
+        for seed in range(100):
+            attack(arena, frames, random.Random(seed), 1000)
+            arena.check(rss_bytes_max=300 << 20)

@@ -1,9 +1,10 @@
 """How a broker stops: in order, and when its disk fails."""
 
-import threading
 import time
+from collections.abc import Callable
 
 import pytest
+from millpond.log.broker.metrics import ConnectionCounts
 from millpond.log.errors import DiskFailed
 from millpond.log.shell.memory_disk import MemoryDisk
 from millpond.log.wire.messages.fetch import FETCH
@@ -53,6 +54,20 @@ def test_nothing_new_is_begun_while_the_broker_stops() -> None:
     client.close()
 
 
+def test_a_large_answer_arrives_whole_though_the_broker_stops() -> None:
+    value = bytes(range(256)) * 20_000
+    with RunningBroker(settings={"message.max.bytes": "10000000"}) as broker:
+        client = broker.client()
+        make_topic(client, "orders")
+        client.ask(PRODUCE, PRODUCE_VERSION, produce_to("orders", [value]))
+        client.send(FETCH, FETCH_VERSION, fetch_from("orders", 0, max_bytes=20_000_000))
+        until(lambda: broker.do(lambda: counts_of(broker).held_bytes) > 1_000_000)
+        broker.begin_to_stop()
+        assert values_of(client.receive()) == [value]
+        assert client.is_closed_by_broker()
+        client.close()
+
+
 def test_members_that_wait_for_each_other_do_not_hold_up_the_end() -> None:
     join = JoinGroupRequest(
         group_id="g",
@@ -66,7 +81,7 @@ def test_members_that_wait_for_each_other_do_not_hold_up_the_end() -> None:
     with broker:
         client = broker.client()
         client.send(JOIN_GROUP, 3, join)
-        until_handled(broker)
+        until(lambda: broker.do(lambda: counts_of(broker).held_bytes) > 0)
         begun = time.monotonic()
     assert time.monotonic() - begun < 5
     assert client.is_closed_by_broker()
@@ -100,11 +115,14 @@ def test_when_the_disk_fails_nothing_more_is_acknowledged(operation: str) -> Non
         client.close()
 
 
-def until_handled(broker: RunningBroker) -> None:
-    """Wait until a request has begun."""
-    done = threading.Event()
-    for _ in range(500):
-        if broker.do(lambda: broker.server.node.metrics.connections.held_bytes):
+def counts_of(broker: RunningBroker) -> ConnectionCounts:
+    return broker.server.node.metrics.connections
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait until something holds."""
+    for _ in range(1000):
+        if holds():
             return
-        done.wait(0.01)
-    raise AssertionError("no request has come")
+        time.sleep(0.01)
+    raise AssertionError("it never came to that")
