@@ -98,6 +98,35 @@ def test_clients_of_the_old_protocol_keep_their_epoch() -> None:
             world.end(owner, commit=False, epochs=Epochs.KEPT)
 
 
+def test_clients_of_the_new_protocol_move_on_with_the_decision() -> None:
+    world = World()
+    owner = world.init()
+    world.add(owner, ORDERS)
+    decided = world.end(owner, epochs=Epochs.AT_DECISION)
+    assert decided.producer_epoch == 1, "so the markers fence what comes late"
+    with pytest.raises(ConcurrentTransaction):
+        world.end(owner, epochs=Epochs.AT_DECISION)
+    done = world.complete()
+    assert done.identity == decided.identity
+    assert world.end(owner, epochs=Epochs.AT_DECISION) == done, "asked again, answered again"
+    with pytest.raises(InvalidTransactionState):
+        world.end(owner, epochs=Epochs.AT_DECISION, commit=False)
+    with pytest.raises(InvalidTransactionState):
+        world.end(done, epochs=Epochs.AT_DECISION)
+    world.add(done, ORDERS)
+    with pytest.raises(Fenced):
+        world.end(owner, epochs=Epochs.AT_DECISION)
+
+
+def test_an_abort_without_a_transaction_brings_the_next_epoch() -> None:
+    world = World()
+    owner = world.init()
+    for epoch in (1, 2):
+        decided = world.end(owner, commit=False, epochs=Epochs.AT_DECISION)
+        assert (decided.status, decided.producer_epoch) == (Status.PREPARE_ABORT, epoch)
+        owner = world.complete()
+
+
 def test_a_new_owner_fences_the_one_before() -> None:
     world = World()
     zombie = world.init()
@@ -230,10 +259,28 @@ def test_records_are_those_of_kafka() -> None:
     assert record.timestamp == 2000
 
 
+def test_records_say_from_whom_an_owner_has_moved_on() -> None:
+    world = World()
+    owner = world.init()
+    world.add(owner, ORDERS)
+    record = encode_transaction(world.end(owner, epochs=Epochs.AT_DECISION))
+    assert record.value is not None
+    assert record.value[:2] == b"\x00\x01", "the version with tags"
+    tags = b"\x01" + b"\x00\x08" + (100).to_bytes(8, "big")  # one tag: 0, of 8 bytes
+    assert record.value.endswith(tags)
+
+
 def test_what_is_written_can_be_read() -> None:
     world = World()
     owner = world.init("größe")
-    for transaction in (owner, world.add(owner, OTHER, ORDERS), world.end(owner)):
+    begun = world.add(owner, OTHER, ORDERS)
+    last = replace(begun, producer_epoch=EPOCH_MAX)
+    decisions = [
+        world.coordinator._decided(each, commit=True, now=9, epochs=epochs)
+        for each in (begun, last)
+        for epochs in Epochs
+    ]
+    for transaction in (owner, begun, *decisions):
         record = encode_transaction(transaction)
         assert record.key is not None
         assert decode_transaction(record.key, record.value) == transaction
