@@ -407,11 +407,13 @@ class EmbeddedLog:
                 self.flusher.fail(error)
 
     async def _checkpoint(self) -> None:
-        write = partial(write_recovery_points, self.disk, self.broker.recovery_points())
-        if self._root is None:
-            write()
-        else:
-            await anyio.to_thread.run_sync(write)
+        # Whoever creates a topic writes the same file, so that it says nothing of the topic's namesake.
+        async with self.changing:
+            write = partial(write_recovery_points, self.disk, self.broker.recovery_points())
+            if self._root is None:
+                write()
+            else:
+                await anyio.to_thread.run_sync(write)
 
     def _close(self) -> None:
         if self.flusher.failed is None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import anyio
 import anyio.lowlevel
 import pytest
+from millpond.log.broker.checkpoints import read_recovery_points
 from millpond.log.embedded import EmbeddedLog
 from millpond.log.errors import (
     ConfigError,
@@ -386,3 +387,18 @@ async def test_topics_are_altered_and_grow_all_or_none(tmp_path: Path) -> None:
         assert (await log.end_offsets([TopicPartition("orders", 2)])) == {
             TopicPartition("orders", 2): 0
         }
+
+
+async def test_a_checkpoint_says_nothing_of_a_topic_that_its_namesake_has_replaced() -> None:
+    disk = MemoryDisk()
+    async with EmbeddedLog.open("", disk=disk) as log, anyio.create_task_group() as tasks:
+        await log.create_topics([TopicSpec("orders", 1)])
+        await (await log.producer()).append({ORDERS: [new("a")]})
+        async with log.changing:
+            tasks.start_soon(log._checkpoint)
+            await anyio.wait_all_tasks_blocked()
+            assert read_recovery_points(disk).get(ORDERS) is None, "it waits for its turn"
+            log.broker.discard(log.broker.remove_topics(["orders"], TIME))
+            log.broker.create_topics([TopicSpec("orders", 1)], TIME)
+        await anyio.wait_all_tasks_blocked()
+        assert read_recovery_points(disk)[ORDERS] == 0
