@@ -107,7 +107,7 @@ class Transactions:
             yield [self._log.log(transactional_id)]
             if transaction.status is Status.EMPTY:
                 return transaction
-            yield _hidden(self._finish(transaction, now))
+            yield self._finish(transaction, now)
             if expected is not None:
                 expected = transaction.identity
 
@@ -282,8 +282,7 @@ class Transactions:
         for transaction in overdue + abandoned:
             self._write(transaction, now)
         yield list({self._log.log(each.transactional_id) for each in overdue + abandoned})
-        for abort in overdue:
-            yield _hidden(self._finish(abort, now))
+        yield list({log for abort in overdue for log in self._finish(abort, now)})
 
     def settle(self, now: Timestamp) -> list[PartitionLog]:
         """After opening, end every transaction that nobody can end any more.

@@ -373,3 +373,18 @@ def test_a_namesake_of_a_topic_that_went_knows_nothing_of_the_transaction() -> N
     assert writer.write(ORDERS, b"new") is NONE
     writer.end(commit=True)
     assert visible(world, ORDERS) == [b"new"]
+
+
+def test_a_reader_that_waits_is_told_when_a_timeout_ends_a_transaction() -> None:
+    world = World()
+    writer = world.writer(timeout_ms=5000)
+    writer.add(ORDERS)
+    writer.write(ORDERS, b"slow")
+    touched: list[TopicPartition] = []
+    world.clock.advance(20_000)
+    steps = world.node.transactions.abort_overdue(world.clock.now())
+    for logs in steps:
+        touched += [log.partition for log in logs]
+        for log in logs:
+            log.flush()
+    assert ORDERS in touched
