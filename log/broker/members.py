@@ -20,6 +20,7 @@ from ..coordinator.classic_group import ClassicGroup
 from ..coordinator.consumer_group import ConsumerGroup, ConsumerGroupLimits
 from ..coordinator.group import Changes, CommitAs, Group, Instant
 from ..coordinator.group_table import GroupTable
+from ..errors import RecordTooLarge
 from ..model import NewRecord, Timestamp
 from ..storage.partition_log import PartitionLog
 from ..wire.error_codes import ErrorCode
@@ -111,13 +112,23 @@ class GroupCoordinator:
         return self._offsets.append(group_id, records, now)
 
     def carry_out(self, group: Group, changes: Changes[T], now: Timestamp) -> Steps[T]:
-        """Go through a group's changes; what they yield is durable before they go on."""
+        """Go through a group's changes; what they yield is durable before they go on.
+
+        Records that are too large are thrown back to the group as RecordTooLarge.
+        """
+        refused: RecordTooLarge | None = None
         try:
             while True:
-                records = next(changes)
+                records = next(changes) if refused is None else changes.throw(refused)
+                refused = None
                 self._watch(group)
                 if records:
-                    yield [self.append(group.group_id, records, now)]
+                    try:
+                        log = self.append(group.group_id, records, now)
+                    except RecordTooLarge as error:
+                        refused = error
+                    else:
+                        yield [log]
         except StopIteration as done:
             result: T = done.value
             self._watch(group)

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import Final, NamedTuple
 
+from ..errors import RecordTooLarge
 from ..wire.error_codes import ErrorCode
 from .classic_group_state import ClassicGroupState
 from .classic_messages import JoinAnswer, JoinedMember, SyncAnswer, Syncing
@@ -67,7 +68,12 @@ class ClassicGroup(ClassicGroupState):
         if self.state is STABLE:
             self._answer_sync(asked.member_id)
         elif asked.member_id == self.members.leader:
-            yield [self.record(now.timestamp, asked.assignments)]
+            try:
+                yield [self.record(now.timestamp, asked.assignments)]
+            except RecordTooLarge:
+                self._answer_syncs(ErrorCode.UNKNOWN_SERVER_ERROR)
+                yield from self.rebalance(now)
+                return
             if self.state is COMPLETING and asked.generation == self.generation:
                 self._begin_stable(asked.assignments, now)
 
@@ -147,8 +153,7 @@ class ClassicGroup(ClassicGroupState):
 
     def rebalance(self, now: Instant, *, first_delay_ms: int = 0) -> Changes[None]:
         """Have all members join anew; if they have, begin the next generation."""
-        for member_id in list(self.syncs):
-            self.syncs.pop(member_id).keep(SyncAnswer(ErrorCode.REBALANCE_IN_PROGRESS))
+        self._answer_syncs(ErrorCode.REBALANCE_IN_PROGRESS)
         self.not_synced.clear()
         self._sync_due_ms = None
         from_empty = self.state is EMPTY
@@ -234,6 +239,10 @@ class ClassicGroup(ClassicGroupState):
             if member.member_id in self.syncs:
                 self.keep_alive(member.member_id, now)
                 self._answer_sync(member.member_id)
+
+    def _answer_syncs(self, error: ErrorCode) -> None:
+        for member_id in list(self.syncs):
+            self.syncs.pop(member_id).keep(SyncAnswer(error))
 
     def _answer_sync(self, member_id: str) -> None:
         assignment = self.members[member_id].assignment

@@ -10,14 +10,18 @@
 Source: KIP-345, KIP-394, KIP-814 (a static leader that comes back is told not to assign anew).
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from ..errors import RecordTooLarge
 from ..wire.error_codes import ErrorCode
 from .classic_group import ClassicGroup
 from .classic_members import Member
 from .classic_messages import JoinAnswer, Joining
 from .classic_states import EMPTY, PREPARING, STABLE
 from .group import Changes, Instant, Reply
+
+PENDING_MAX: Final = 10_000
+"""So many ids of a group may be given out that nobody has joined with yet."""
 
 
 class JoinRules(NamedTuple):
@@ -85,6 +89,8 @@ def _join_new(
     replaced = group.members.static_id(asked.group_instance_id)
     if replaced is not None:
         yield from _replace(group, replaced, asked, reply, now)
+    elif len(group.pending) >= PENDING_MAX:
+        reply.keep(JoinAnswer(ErrorCode.GROUP_MAX_SIZE_REACHED, ""))
     elif asked.needs_id_first and asked.group_instance_id is None:
         group.expect(asked.new_member_id, asked.session_timeout_ms, now)
         reply.keep(JoinAnswer(ErrorCode.MEMBER_ID_REQUIRED, asked.new_member_id))
@@ -156,7 +162,11 @@ def _replace(
         # While members sync, the leader has been told the old id, so it must assign once more.
         yield from group.go_on(now, changed=True)
         return
-    yield [group.record(now.timestamp)]
+    try:
+        yield [group.record(now.timestamp)]
+    except RecordTooLarge:
+        group.fail(member.member_id, ErrorCode.UNKNOWN_SERVER_ERROR)
+        return
     if group.state is not STABLE or group.joins.get(member.member_id) is not reply:
         return
     if asked.may_skip_assignment:

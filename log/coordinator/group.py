@@ -14,6 +14,7 @@ yields:
         …                   # answer those who wait
 
 `broker/members.py` appends such records to the group's partition of `__consumer_offsets`, and waits.
+If they are too large for that, RecordTooLarge is raised where they were yielded.
 Their replay is the group as it is after a restart.
 """
 

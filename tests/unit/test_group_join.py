@@ -1,6 +1,8 @@
 """Joining a classic group."""
 
 import pytest
+from millpond.log.coordinator.classic_group import ClassicGroup
+from millpond.log.coordinator.classic_join import PENDING_MAX
 from millpond.log.wire.error_codes import ErrorCode
 from millpond.tests.twins.group_world import GroupWorld, subscription
 
@@ -265,3 +267,16 @@ def test_a_new_member_that_waits_for_too_long_is_dropped() -> None:
     assert waits.response is not None
     assert waits.response.error_code == ErrorCode.UNKNOWN_MEMBER_ID
     assert first.take(first.join()).generation_id == 2
+
+
+def test_ids_are_not_given_out_without_end() -> None:
+    world = GroupWorld()
+    world.member().join()
+    group = world.node.groups.get("readers")
+    assert isinstance(group, ClassicGroup)
+    group.pending.update((f"expected-{number}", 10_000) for number in range(PENDING_MAX))
+    refused = world.member().join().response
+    assert refused is not None
+    assert refused.error_code == ErrorCode.GROUP_MAX_SIZE_REACHED
+    world.sleep(10_000)
+    assert world.member().begin().done

@@ -1,5 +1,7 @@
 """Assignments, heartbeats and farewells of classic groups."""
 
+from dataclasses import replace
+
 import pytest
 from millpond.log.wire.error_codes import ErrorCode
 from millpond.log.wire.messages.heartbeat import HEARTBEAT, HeartbeatRequest
@@ -88,6 +90,21 @@ def test_a_leader_that_asks_twice_while_the_assignment_is_written_is_answered_tw
     assert again.response is not None
     assert before.response.error_code == ErrorCode.REBALANCE_IN_PROGRESS
     assert again.response.assignment == first.member_id.encode()
+
+
+def test_an_assignment_that_is_too_large_to_be_kept_is_refused_to_all() -> None:
+    world = GroupWorld()
+    first, second = joined_pair(world)
+    log = world.node.broker.partition(world.node.offsets.partition_of("readers"))
+    log.config = replace(log.config, max_message_bytes=1_000)
+    waits = second.sync()
+    refused = first.sync({first.member_id: b"x" * 1_000})
+    for asked in (waits, refused):
+        assert asked.response is not None
+        assert asked.response.error_code == ErrorCode.UNKNOWN_SERVER_ERROR
+    assert second.heartbeat() == ErrorCode.REBALANCE_IN_PROGRESS
+    joining = [first.join(), second.join()]
+    world.settle((first, second), joining)
 
 
 def test_who_waits_for_an_assignment_hears_of_a_rebalance() -> None:
