@@ -359,7 +359,7 @@ async def test_upkeep_applies_retention_and_compaction() -> None:
         while fetched := await reader.read(wait_max_s=0):
             found += [r.value for one in fetched for r in one.records]
         assert found[-1] == b"29"
-        assert len(found) < 10
+        assert len(found) < 15, "what is left may be too little to be compacted again"
 
 
 async def test_recovery_points_are_kept_up_to_date(tmp_path: Path) -> None:
