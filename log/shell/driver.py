@@ -112,6 +112,14 @@ class Driver:
         if work.watch is not None:
             work.watch.end()
 
+    def disk_failed(self, error: DiskFailed) -> None:
+        """Promise nothing more, and say so; the first time."""
+        if not self._disk_failed:
+            self._disk_failed = True
+            if self._store.flusher.failed is None:
+                self._store.flusher.fail(error)
+            self._on_disk_failed(error)
+
     async def close(self) -> None:
         """Drive nothing any more; return when nothing is being done aside, either."""
         self._ready.clear()
@@ -131,7 +139,7 @@ class Driver:
         self._turn_is_due = False
         self._let_ready_go_on()
         if self._store.flusher.failed is not None:
-            self._fail(self._store.flusher.failed)
+            self.disk_failed(self._store.flusher.failed)
         for call in self.after_turn:
             call()
 
@@ -157,9 +165,8 @@ class Driver:
         except StopIteration as done:
             self._end(work, done.value, None)
         except DiskFailed as failed:
-            self._store.flusher.fail(failed)
+            self.disk_failed(failed)
             self._end(work, None, failed)
-            self._fail(failed)
         except Exception as failed:  # noqa: BLE001 - the fault of one handler must not stop others
             self._end(work, None, failed)
 
@@ -171,11 +178,6 @@ class Driver:
             self._store.wakeups.wake_all()  # what somebody waits for may have gone
         self.turn_soon()
         work.finish(result, error)
-
-    def _fail(self, error: DiskFailed) -> None:
-        if not self._disk_failed:
-            self._disk_failed = True
-            self._on_disk_failed(error)
 
     # -- waits ---------------------------------------------------------------------------------
 

@@ -103,7 +103,11 @@ class Answer:
             return
         header = read_request_header(frame, flexible=api.is_flexible(version))
         request = api.read_request(version, frame, header.body_position)
-        result = served.handle(node, request, self._asker.caller(version, header.client_id))
+        try:
+            result = served.handle(node, request, self._asker.caller(version, header.client_id))
+        except Exception as error:  # noqa: BLE001 - as where a handler waits: it ends this connection only
+            self.finish(None, error)
+            return
         if type(result) is GeneratorType:
             self.work = self._driver.start(result, self.finish)
         else:
@@ -121,7 +125,8 @@ class Answer:
             except Exception as fault:  # noqa: BLE001 - the fault of one handler must not stop the others
                 error = fault
         if isinstance(error, DiskFailed):
-            self._asker.leave()  # the broker is about to say why it stops
+            self._driver.disk_failed(error)
+            self._asker.leave()  # it is told by who stops the broker
         elif isinstance(error, Disconnect):
             self._asker.failed(f"{self._api.name}: {error}", None)
         elif error is not None:

@@ -2,11 +2,13 @@
 
 import socket
 
+import pytest
 from millpond.log.broker.snapshot import snapshot
 from millpond.log.wire.frames import encode_request
 from millpond.log.wire.messages.api_versions import API_VERSIONS
 from millpond.log.wire.messages.fetch import FETCH
 from millpond.log.wire.messages.find_coordinator import FIND_COORDINATOR, FindCoordinatorRequest
+from millpond.log.wire.messages.list_offsets import LIST_OFFSETS, ListOffsetsRequest
 from millpond.log.wire.messages.metadata import METADATA, MetadataRequest
 from millpond.log.wire.messages.produce import PRODUCE
 
@@ -78,6 +80,17 @@ def test_a_failure_that_has_no_response_closes_the_connection() -> None:
         nowhere = produce_to("no such topic", [b"a"], acks=0)
         client.send(PRODUCE, PRODUCE_VERSION, nowhere, expect_response=False)
         assert client.is_closed_by_broker()
+
+
+def test_what_only_closing_can_answer_is_no_fault_of_ours(caplog: pytest.LogCaptureFixture) -> None:
+    with RunningBroker() as broker, broker.client() as client:
+        client.send(
+            LIST_OFFSETS, 2, ListOffsetsRequest(replica_id=-1, isolation_level=99, topics=[])
+        )
+        assert client.is_closed_by_broker()
+    (told,) = [record for record in caplog.records if record.name == "millpond.broker"]
+    assert "isolation level 99" in told.getMessage()
+    assert told.exc_info is None
 
 
 def test_a_request_may_come_byte_by_byte() -> None:

@@ -94,6 +94,13 @@ class Neighbour:
         client.ask(HEARTBEAT, 4, heartbeat)
 
 
+def faults_in(told: str) -> list[str]:
+    """Return the tracebacks, each with the line that says what has failed."""
+    lines = told.splitlines()
+    begins = [number for number, line in enumerate(lines) if line.startswith("Traceback")]
+    return ["\n".join(lines[begin - 1 : begin + 20]) for begin in begins]
+
+
 class Arena:
     """A context manager; what is wrong at the end fails the test."""
 
@@ -122,8 +129,7 @@ class Arena:
         """Fail unless all is well."""
         self.neighbour.wait_for_answers()
         assert self.broker.process.poll() is None
-        told = self.broker.told()
-        assert "Traceback" not in told, told
+        assert faults_in(self.broker.told()) == []
         assert self.broker.rss_bytes() < rss_bytes_max
 
     def __exit__(
@@ -137,7 +143,7 @@ class Arena:
             if error is None:
                 code, told = self.broker.stop()
                 assert code == 0, told
-                assert "Traceback" not in told, told
+                assert faults_in(told) == []
                 (self._data / "log" / CLEAN_SHUTDOWN).unlink()
                 (self._data / "log" / RECOVERY_POINTS).unlink()
                 values = anyio.run(self._read)
