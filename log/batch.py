@@ -29,6 +29,7 @@ CRC_START: Final = 21
 """The CRC covers everything from the attributes to the end."""
 
 CODEC_MASK: Final = 0x07
+CODEC_MAX: Final = max(Compression)
 APPEND_TIME: Final = 0x08
 TRANSACTIONAL: Final = 0x10
 CONTROL: Final = 0x20
@@ -139,7 +140,7 @@ def check_batch(batch: Buffer) -> BatchHeader:
             f"batch of {header.record_count} records says its last offset delta is "
             f"{header.last_offset_delta}"
         )
-    if header.attributes & CODEC_MASK > max(Compression):
+    if header.attributes & CODEC_MASK > CODEC_MAX:
         raise InvalidRecord(f"there is no compression codec {header.attributes & CODEC_MASK}")
     if header.producer_id >= 0 and (header.producer_epoch < 0 or header.base_sequence < 0):
         if not header.is_control:

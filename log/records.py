@@ -17,6 +17,7 @@ from typing import Final, NamedTuple, cast
 from . import records_plain
 from .batch import (
     CODEC_MASK,
+    CODEC_MAX,
     CONTROL,
     CRC_START,
     HEADER_SIZE,
@@ -259,7 +260,7 @@ def _compressed(batch: Buffer, codec: Compression) -> bytearray:
 def _decompressed(batch: Buffer) -> bytes:
     view = memoryview(batch)
     codec = view[CRC_START + 1] & CODEC_MASK
-    if codec > max(Compression):
+    if codec > CODEC_MAX:
         raise InvalidRecord(f"there is no compression codec {codec}")
     result = bytearray(view[:HEADER_SIZE])
     result[CRC_START + 1] &= ~CODEC_MASK & 0xFF
