@@ -13,8 +13,8 @@ Each partition has an answer of its own: one may be refused while the others are
   OUT_OF_ORDER_SEQUENCE_NUMBER, as in Kafka since KIP-360; a producer that is not known may begin
   with any sequence.
 - Transactional batches are taken when `transaction_guard.py` lets their partitions in. From version 12
-  on it adds them to the transaction (KIP-890). That may have
-  to wait; the requests of one producer are then admitted in the order in which they came.
+  on it adds them to the transaction (KIP-890). That may have to wait; the requests of one producer
+  are then admitted in the order in which they came.
 - What a batch must be, and what of it is not looked at, is told in `storage/admission.py`. Behind it
   there may be the beginning of another, which is dropped, as in Kafka.
 
