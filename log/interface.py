@@ -109,6 +109,22 @@ class Log(Protocol):
             ConfigError: an invalid name, count or setting.
         """
 
+    async def add_partitions(self, counts: Mapping[str, int]) -> None:
+        """Let topics have this many partitions. All or none. What they hold stays where it is.
+
+        Raises:
+            UnknownTopic: one of them does not exist.
+            ConfigError: a count that is not larger than before.
+        """
+
+    async def alter_topics(self, configs: Mapping[str, Mapping[str, str]]) -> None:
+        """Give topics these settings, and no others. All or none.
+
+        Raises:
+            UnknownTopic: one of them does not exist.
+            ConfigError: a setting does not exist, or its value won't do.
+        """
+
     async def delete_topics(self, names: Iterable[str]) -> None:
         """Delete topics with all their records. Raises UnknownTopic."""
 

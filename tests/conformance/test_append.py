@@ -54,13 +54,21 @@ async def test_a_record_comes_back_as_it_was(log: Log, compression: Compression)
         NewRecord(b"key", b"value", TIME, (("trace", b"\x00\xff"), ("trace", b"again"))),
         NewRecord(None, b"no key", TIME + 5),
         NewRecord(b"no value", None, TIME - 5, (("null", None), ("ключ", b""))),
-        NewRecord(b"", b"", 0),
+        NewRecord(b"", b"", 1),
     ]
     await make_topic(log)
     await (await log.producer()).append({ORDERS: records}, compression=compression)
     found = [record for fetched in await read_all(log) for record in fetched.records]
     assert [(r.key, r.value, r.timestamp) for r in found] == [r[:3] for r in records]
     assert [tuple(r.headers) for r in found] == [tuple(r.headers) for r in records]
+
+
+async def test_the_first_moment_of_1970_is_a_timestamp(log: Log, setting: tuple[str, str]) -> None:
+    await make_topic(log)
+    await (await log.producer()).append({ORDERS: [NewRecord(None, b"v", 0)]})
+    [[record]] = [fetched.records for fetched in await read_all(log)]
+    # Not so on a cluster: librdkafka takes 0 for "now", so it gets the next millisecond.
+    assert record.timestamp == (1 if setting[1] == "cluster" else 0)
 
 
 async def test_a_plain_tuple_serves_as_a_record(log: Log) -> None:

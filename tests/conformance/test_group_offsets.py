@@ -51,9 +51,10 @@ async def test_commits_at_the_same_time_count_in_their_order(log: Log) -> None:
     assert await log.committed_offsets("readers") == {ORDERS: CommittedOffset(19)}
 
 
-async def test_metadata_is_bounded(log: Log) -> None:
+async def test_metadata_is_bounded(log: Log, setting: tuple[str, str]) -> None:
     await make_topic(log)
-    await log.commit_offsets("readers", {ORDERS: CommittedOffset(1, metadata="m" * 4096)})
+    most = 4095 if setting[1] == "cluster" else 4096  # confluent-kafka appends a zero byte
+    await log.commit_offsets("readers", {ORDERS: CommittedOffset(1, metadata="m" * most)})
     for metadata in ("m" * 4097, "é" * 2049):
         with pytest.raises(RecordTooLarge):
             await log.commit_offsets("readers", {ORDERS: CommittedOffset(2, metadata=metadata)})

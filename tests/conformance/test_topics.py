@@ -63,6 +63,54 @@ async def test_a_topic_named_twice_in_one_call_is_refused(log: Log) -> None:
         await log.create_topics([TopicSpec("orders", 1), TopicSpec("orders", 2)])
 
 
+async def test_settings_are_replaced_by_others(log: Log) -> None:
+    await make_topic(log, cleanup_policy="compact", retention_ms="5000")
+    await log.alter_topics({"orders": {"retention.ms": "6000", "segment.ms": "70000"}})
+    config = (await log.describe_topics())["orders"].config
+    assert config == {"retention.ms": "6000", "segment.ms": "70000"}
+    await log.alter_topics({"orders": {}})
+    assert (await log.describe_topics())["orders"].config == {}
+
+
+async def test_topics_are_altered_all_or_none(log: Log) -> None:
+    await make_topic(log)
+    await make_topic(log, "payments")
+    with pytest.raises(UnknownTopic):
+        await log.alter_topics({"orders": {"retention.ms": "1"}, "nothing": {}})
+    for wrong in ({"retention.ms": "a week"}, {"retention.mz": "1"}):
+        with pytest.raises(ConfigError):
+            await log.alter_topics({"orders": {"retention.ms": "1"}, "payments": wrong})
+    assert (await log.describe_topics())["orders"].config == {}
+
+
+async def test_a_topic_grows_and_keeps_what_it_has(log: Log) -> None:
+    await make_topic(log, partitions=1)
+    producer = await log.producer()
+    await producer.append({ORDERS: some(2)})
+    before = (await log.describe_topics())["orders"].topic_id
+    await log.add_partitions({"orders": 3})
+    described = (await log.describe_topics())["orders"]
+    assert (described.partitions, described.topic_id) == (3, before)
+    last = TopicPartition("orders", 2)
+    await producer.append({last: some(3, "w")})
+    assert await values(log) == [b"v0", b"v1"]
+    assert await values(log, last) == [b"w0", b"w1", b"w2"]
+
+
+@pytest.mark.parametrize("count", [2, 1, 0, -1])
+async def test_a_topic_does_not_shrink(log: Log, count: int) -> None:
+    await make_topic(log, partitions=2)
+    await make_topic(log, "payments", partitions=1)
+    with pytest.raises(ConfigError):
+        await log.add_partitions({"payments": 5, "orders": count})
+    with pytest.raises(UnknownTopic):
+        await log.add_partitions({"payments": 5, "nothing": 3})
+    assert {t.name: t.partitions for t in (await log.describe_topics()).values()} == {
+        "orders": 2,
+        "payments": 1,
+    }
+
+
 async def test_a_deleted_topic_is_gone_with_its_records_and_offsets(log: Log) -> None:
     await make_topic(log)
     before = (await log.describe_topics())["orders"].topic_id

@@ -13,7 +13,7 @@ import re
 import uuid
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import anyio
@@ -128,6 +128,28 @@ class ListLog:
             partitions = [ListPartition() for _ in range(spec.partitions)]
             made[spec.name] = ListTopic(description, partitions)
         self.topics.update(made)
+
+    async def add_partitions(self, counts: Mapping[str, int]) -> None:
+        await anyio.lowlevel.checkpoint()
+        for name, count in counts.items():
+            if name not in self.topics:
+                raise UnknownTopic(name)
+            if count <= len(self.topics[name].partitions):
+                raise ConfigError(f"topic {name!r} can't shrink to {count} partitions")
+        for name, count in counts.items():
+            topic = self.topics[name]
+            topic.partitions += [ListPartition() for _ in range(count - len(topic.partitions))]
+            topic.description = replace(topic.description, partitions=count)
+
+    async def alter_topics(self, configs: Mapping[str, Mapping[str, str]]) -> None:
+        await anyio.lowlevel.checkpoint()
+        for name, config in configs.items():
+            if name not in self.topics:
+                raise UnknownTopic(name)
+            check_spec(TopicSpec(name, 1, config=config))
+        for name, config in configs.items():
+            topic = self.topics[name]
+            topic.description = replace(topic.description, config=dict(config))
 
     async def delete_topics(self, names: Iterable[str]) -> None:
         await anyio.lowlevel.checkpoint()

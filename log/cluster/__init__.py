@@ -1,0 +1,8 @@
+"""The log on a cluster: Millpond brokers, Apache Kafka, or whoever else speaks its protocol.
+
+    async with ClusterLog.open("kafka://localhost:9092") as log:
+        ...
+
+librdkafka speaks the protocol: transactions, retries, TLS, SASL. Nothing here is imported unless a
+cluster is used.
+"""

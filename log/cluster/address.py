@@ -1,0 +1,162 @@
+"""Where a cluster is, and how librdkafka is set up: what a user may say, and what is ours to say.
+
+A user's settings have librdkafka's names and pass through, except those on which the promises of
+the interface rest. What librdkafka would print on stderr goes to the logger ``millpond.cluster``;
+what matters of it becomes part of our errors (see `client.py`).
+
+Source: librdkafka's CONFIGURATION.md.
+"""
+
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from ..errors import ConfigError
+from ..model import Compression, Isolation
+
+SCHEME: Final = "kafka://"
+DEFAULT_PORT: Final = 9092
+FORM: Final = "kafka://HOST:PORT, or kafka://HOST:PORT,HOST:PORT for several brokers of one cluster"
+
+RESERVED: Final = frozenset(
+    {
+        "acks",
+        "allow.auto.create.topics",
+        "auto.offset.reset",
+        "bootstrap.servers",
+        "enable.auto.commit",
+        "enable.auto.offset.store",
+        "enable.idempotence",
+        "enable.partition.eof",
+        "isolation.level",
+        "metadata.broker.list",
+        "request.required.acks",
+        "transactional.id",
+    }
+)
+"""What a user may not set."""
+
+BATCH_BYTES: Final = 1_000_000
+"""As much goes into one batch; a larger record makes a batch of its own."""
+
+TRANSACTION_TIMEOUT_MS: Final = 60_000
+
+FETCH_WAIT_MS: Final = 100
+"""How long a broker may hold back an empty fetch. Only an empty one tells that what follows the last
+record are markers, so a reader learns that much later that it is at the end."""
+
+PREFETCH_KBYTES: Final = 16_384
+
+LOGGER: Final = logging.getLogger("millpond.cluster")
+LOGGER.addHandler(logging.NullHandler())
+"""Where librdkafka's messages go, instead of to stderr."""
+
+Settings = Mapping[str, str | int | float | bool]
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterAddress:
+    """Where the brokers are, how to talk with them, and how long anything may take."""
+
+    servers: tuple[str, ...]
+    settings: Settings = field(default_factory=dict)
+    timeout_s: float = 30.0
+
+    def __str__(self) -> str:
+        return ", ".join(self.servers)
+
+    @property
+    def timeout_ms(self) -> int:
+        return int(self.timeout_s * 1000)
+
+    def common(self) -> dict[str, Any]:
+        """Return what all clients are set up with."""
+        return {
+            "client.id": "millpond",
+            "log_level": 3,
+            "logger": LOGGER,
+            "socket.nagle.disable": True,
+            "reconnect.backoff.ms": 50,
+            "reconnect.backoff.max.ms": 1000,
+            "topic.metadata.refresh.fast.interval.ms": 100,
+            **self.settings,
+            "bootstrap.servers": ",".join(self.servers),
+        }
+
+    def consumer(self, isolation: Isolation) -> dict[str, Any]:
+        return {
+            "group.id": "millpond-reader",  # librdkafka wants one; nothing is committed there
+            "fetch.wait.max.ms": FETCH_WAIT_MS,
+            "fetch.error.backoff.ms": 50,
+            "queued.max.messages.kbytes": PREFETCH_KBYTES,
+            "check.crcs": True,
+            "topic.metadata.propagation.max.ms": 0,  # the reader itself asks whether a topic is gone
+            **self.common(),
+            "isolation.level": isolation.name.lower(),
+            "allow.auto.create.topics": False,
+            "auto.offset.reset": "error",
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "enable.partition.eof": True,
+        }
+
+    def producer(self, compression: Compression) -> dict[str, Any]:
+        named = (
+            {}
+            if compression is Compression.NONE
+            else {"compression.type": compression.name.lower()}
+        )
+        return {
+            "linger.ms": 1,
+            "topic.metadata.propagation.max.ms": 2000,
+            "batch.size": BATCH_BYTES,
+            "message.max.bytes": 1_000_000_000,  # each topic has its own limit, which we check
+            "queue.buffering.max.messages": 1_000_000,
+            "message.timeout.ms": self.timeout_ms,
+            **self.common(),
+            **named,
+            "enable.idempotence": True,
+        }
+
+    def transactional_producer(self, transactional_id: str) -> dict[str, Any]:
+        return {
+            "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
+            **self.producer(Compression.NONE),
+            "linger.ms": 1000,  # until the flush that each commit begins with
+            "message.timeout.ms": min(self.timeout_ms, TRANSACTION_TIMEOUT_MS),
+            "transactional.id": transactional_id,
+        }
+
+
+def parse_address(url: str, settings: Settings, timeout_s: float) -> ClusterAddress:
+    """Read what a user has written.
+
+    Raises:
+        ConfigError: that is no address, or a setting is ours.
+    """
+    if not url.startswith(SCHEME):
+        raise ConfigError(f"{url!r} is no address of a cluster: write {FORM}")
+    servers = tuple(
+        _server(text.strip(), url) for text in url[len(SCHEME) :].rstrip("/").split(",")
+    )
+    for name in settings:
+        if name in RESERVED:
+            raise ConfigError(
+                f"setting {name!r} can't be chosen: what the log promises depends on it. "
+                "Settings are librdkafka's, such as security.protocol"
+            )
+    return ClusterAddress(servers, dict(settings), timeout_s)
+
+
+def _server(text: str, url: str) -> str:
+    try:
+        parts = urlsplit(f"//{text}")
+        host, port = parts.hostname, parts.port or DEFAULT_PORT
+    except ValueError:
+        host, port = None, 0
+    if not host or re.search(r"[/@?#\s]", text):
+        raise ConfigError(f"{url!r} has {text!r} where a broker should be: write {FORM}")
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

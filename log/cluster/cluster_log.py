@@ -1,0 +1,226 @@
+"""The log on a cluster, through librdkafka: the same interface as the log in this process.
+
+    async with ClusterLog.open("kafka://localhost:9092", settings={"security.protocol": "ssl"}) as log:
+        ...
+
+Each part has a file of its own; here they are put together, opened and closed. Three promises of the
+interface are weaker over a network, for the protocol has no way to keep them: topics are created,
+altered and deleted one by one, after all were checked; records before which others are deleted, too;
+and a transactional producer compresses as the settings say.
+"""
+
+import weakref
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import anyio
+import anyio.to_thread
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+
+from ..errors import ConfigError
+from ..model import (
+    CommittedOffset,
+    Compression,
+    Isolation,
+    Offset,
+    Timestamp,
+    TopicDescription,
+    TopicPartition,
+    TopicSpec,
+)
+from .address import Settings, parse_address
+from .client import Client
+from .direct import Direct
+from .failures import error_of
+from .groups import GroupOffsets
+from .offsets import Offsets
+from .producer import ClusterProducer, SharedProducer
+from .reader import ClusterReader
+from .topics import Topics
+from .transactional_producer import ClusterTransactionalProducer
+
+CONNECT_S: Final = 5.0
+CLOSE_S: Final = 5.0
+
+
+class ClusterLog:
+    """A `Log` on a cluster. Open it with `open`."""
+
+    def __init__(self, client: Client) -> None:
+        self.address = client.address
+        self._client = client
+        self._topics = Topics(client)
+        self._offsets = Offsets(client, self._topics)
+        self._groups = GroupOffsets(client, self._topics)
+        self._direct = Direct(client.address)
+        self._shared: dict[Compression, SharedProducer] = {}
+        self._readers: weakref.WeakSet[ClusterReader] = weakref.WeakSet()
+        self._transactional: weakref.WeakSet[ClusterTransactionalProducer] = weakref.WeakSet()
+        self._group_metadata: dict[str, object] = {}
+
+    @staticmethod
+    @asynccontextmanager
+    async def open(
+        url: str,
+        *,
+        settings: Settings | None = None,
+        connect_timeout_s: float = CONNECT_S,
+        timeout_s: float = 30.0,
+    ) -> "AsyncIterator[ClusterLog]":
+        """Connect to a cluster.
+
+        Args:
+            url: ``kafka://host:port``, or several such, separated by commas.
+            settings: librdkafka's, such as ``security.protocol``; most pass through.
+            connect_timeout_s: how long to wait for a broker that answers.
+            timeout_s: how long any other call may take.
+
+        Raises:
+            ConfigError: the address or a setting won't do.
+            Unreachable: no broker answers.
+        """
+        client = Client(parse_address(url, settings or {}, timeout_s))
+        await client.connect(connect_timeout_s)
+        log = ClusterLog(client)
+        try:
+            yield log
+        finally:
+            with anyio.CancelScope(shield=True):
+                await log.close()
+
+    async def close(self) -> None:
+        """Let go of everything. What was not awaited may not have been appended."""
+        for reader in list(self._readers):
+            await reader.aclose()
+        for shared in self._shared.values():
+            await anyio.to_thread.run_sync(shared.close, CLOSE_S)
+        for producer in list(self._transactional):
+            await anyio.to_thread.run_sync(producer.close)
+
+    # -- topics --------------------------------------------------------------------------------
+
+    async def create_topics(self, specs: Iterable[TopicSpec]) -> None:
+        await self._topics.create(specs)
+
+    async def add_partitions(self, counts: Mapping[str, int]) -> None:
+        await self._topics.grow(counts)
+
+    async def alter_topics(self, configs: Mapping[str, Mapping[str, str]]) -> None:
+        await self._topics.alter(configs)
+
+    async def delete_topics(self, names: Iterable[str]) -> None:
+        await self._topics.delete(names)
+
+    async def describe_topics(
+        self, names: Iterable[str] | None = None
+    ) -> dict[str, TopicDescription]:
+        return await self._topics.describe(names)
+
+    async def sizes(self, topics: Mapping[str, int]) -> dict[TopicPartition, int]:
+        """Return the bytes that partitions take on their leaders' disks.
+
+        Args:
+            topics: how many partitions each has.
+
+        Raises:
+            LogError: this can't be asked of this cluster.
+        """
+        return await self._client.in_thread(lambda: self._direct.sizes(topics))
+
+    # -- partitions ----------------------------------------------------------------------------
+
+    async def delete_records(self, before: Mapping[TopicPartition, Offset]) -> None:
+        await self._offsets.delete_before(before)
+
+    async def start_offsets(
+        self, partitions: Iterable[TopicPartition]
+    ) -> dict[TopicPartition, Offset]:
+        return await self._offsets.starts(partitions)
+
+    async def end_offsets(
+        self,
+        partitions: Iterable[TopicPartition],
+        isolation: Isolation = Isolation.READ_COMMITTED,
+    ) -> dict[TopicPartition, Offset]:
+        return await self._offsets.ends(partitions, isolation)
+
+    async def offsets_for_times(
+        self, times: Mapping[TopicPartition, Timestamp]
+    ) -> dict[TopicPartition, Offset | None]:
+        return await self._offsets.for_times(times)
+
+    async def epoch_end_offset(self, partition: TopicPartition, leader_epoch: int) -> Offset:
+        await self._topics.check([partition])
+        return await self._client.in_thread(
+            lambda: self._direct.epoch_end_offset(partition, leader_epoch)
+        )
+
+    # -- groups --------------------------------------------------------------------------------
+
+    async def groups(self) -> list[str]:
+        return await self._groups.names()
+
+    async def committed_offsets(
+        self, group: str, partitions: Iterable[TopicPartition] | None = None
+    ) -> dict[TopicPartition, CommittedOffset]:
+        return await self._groups.committed(group, partitions)
+
+    async def commit_offsets(
+        self, group: str, offsets: Mapping[TopicPartition, CommittedOffset]
+    ) -> None:
+        await self._groups.commit(group, offsets)
+
+    # -- readers and producers -----------------------------------------------------------------
+
+    def reader(self, isolation: Isolation = Isolation.READ_COMMITTED) -> ClusterReader:
+        settings = {**self.address.consumer(isolation), "error_cb": _ignore}
+        reader = ClusterReader(lambda: Consumer(settings), self._topics, self._offsets)
+        self._readers.add(reader)
+        return reader
+
+    async def producer(self) -> ClusterProducer:
+        return ClusterProducer(self._client, self._topics, self._offsets, self._shared_producer)
+
+    async def transactional_producer(self, transactional_id: str) -> ClusterTransactionalProducer:
+        settings = {**self.address.transactional_producer(transactional_id), "error_cb": _ignore}
+        producer = ClusterTransactionalProducer(
+            _made(settings),
+            transactional_id,
+            self._client,
+            self._topics,
+            self._offsets,
+            self._groups,
+            self._metadata_of,
+        )
+        self._transactional.add(producer)
+        await producer.init()
+        return producer
+
+    def _shared_producer(self, compression: Compression) -> SharedProducer:
+        shared = self._shared.get(compression)
+        if shared is None or shared.failed is not None:
+            shared = SharedProducer(self.address.producer(compression))
+            self._shared[compression] = shared
+        return shared
+
+    def _metadata_of(self, group: str) -> object:
+        """Return what a transaction says of a group of which nobody here is a member."""
+        if group not in self._group_metadata:
+            consumer = Consumer({**self.address.common(), "group.id": group, "error_cb": _ignore})
+            self._group_metadata[group] = consumer.consumer_group_metadata()
+            consumer.close()
+        return self._group_metadata[group]
+
+
+def _made(settings: Mapping[str, Any]) -> Producer:
+    try:
+        return Producer(dict(settings))
+    except KafkaException as failure:
+        raise ConfigError(
+            f"librdkafka won't have the settings: {error_of(failure).str()}"
+        ) from None
+
+
+def _ignore(_error: KafkaError) -> None:
+    """Let librdkafka try again by itself: whoever waits has a deadline."""

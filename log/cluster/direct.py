@@ -1,0 +1,198 @@
+"""A few questions that librdkafka has no call for, over a connection of our own and our own codec.
+
+These are the end of a leader epoch (KIP-101), without which nobody can tell whether a position is
+still on the log's history; and the size of partitions (KIP-113). They are rare, so each call makes
+its connections and closes them. Versions are those that Kafka 2.8 and later understand.
+
+This speaks plain TCP and TLS. SASL is librdkafka's alone: with it, these questions can't be asked.
+"""
+
+import socket
+import ssl
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from ..errors import LogError, UnknownTopic, Unreachable
+from ..model import Offset, TopicPartition
+from ..wire.api import Api, RequestT, ResponseT
+from ..wire.error_codes import ErrorCode
+from ..wire.errors import MalformedMessage
+from ..wire.frames import LENGTH, encode_request, read_response
+from ..wire.messages.describe_log_dirs import (
+    DESCRIBE_LOG_DIRS,
+    DescribableLogDirTopic,
+    DescribeLogDirsRequest,
+)
+from ..wire.messages.metadata import (
+    METADATA,
+    MetadataRequest,
+    MetadataRequestTopic,
+    MetadataResponse,
+)
+from ..wire.messages.offset_for_leader_epoch import (
+    OFFSET_FOR_LEADER_EPOCH,
+    OffsetForLeaderEpochRequest,
+    OffsetForLeaderPartition,
+    OffsetForLeaderTopic,
+)
+from .address import ClusterAddress
+
+METADATA_VERSION: Final = 9
+EPOCH_VERSION: Final = 4
+LOG_DIRS_VERSION: Final = 2
+FRAME_BYTES_MAX: Final = 1 << 26
+CONSUMER: Final = -1
+"""The replica id of whoever is no replica: it sees up to the high watermark."""
+
+
+class Direct:
+    """Asks brokers, blocking. Each public method is one question."""
+
+    def __init__(self, address: ClusterAddress) -> None:
+        self._address = address
+
+    def epoch_end_offset(self, partition: TopicPartition, leader_epoch: int) -> Offset:
+        """Return where the largest leader epoch up to this one ended; -1 if there is none.
+
+        Of an epoch that is still to come brokers know nothing, so they are asked for the present one.
+        """
+        host, port, present = self._leader(partition)
+        wanted = OffsetForLeaderPartition(
+            partition=partition.partition,
+            current_leader_epoch=-1,
+            leader_epoch=min(leader_epoch, present) if present >= 0 else leader_epoch,
+        )
+        request = OffsetForLeaderEpochRequest(
+            replica_id=CONSUMER,
+            topics=[OffsetForLeaderTopic(topic=partition.topic, partitions=[wanted])],
+        )
+        with self._connected(host, port) as connection:
+            answer = _ask(connection, OFFSET_FOR_LEADER_EPOCH, EPOCH_VERSION, request)
+        found = answer.topics[0].partitions[0]
+        _check(found.error_code, str(partition))
+        return found.end_offset
+
+    def sizes(self, topics: Mapping[str, int]) -> dict[TopicPartition, int]:
+        """Return the bytes that partitions take where they lead, of topics by partition count."""
+        metadata = self._metadata(topics)
+        leaders = {
+            TopicPartition(topic.name or "", each.partition_index): each.leader_id
+            for topic in metadata.topics
+            for each in topic.partitions
+        }
+        request = DescribeLogDirsRequest(
+            topics=[
+                DescribableLogDirTopic(topic=name, partitions=list(range(count)))
+                for name, count in topics.items()
+            ]
+        )
+        sizes: dict[TopicPartition, int] = {}
+        for broker in metadata.brokers:
+            with self._connected(broker.host, broker.port) as connection:
+                answer = _ask(connection, DESCRIBE_LOG_DIRS, LOG_DIRS_VERSION, request)
+            for directory in answer.results:
+                for topic in directory.topics:
+                    for each in topic.partitions:
+                        partition = TopicPartition(topic.name, each.partition_index)
+                        if leaders.get(partition) == broker.node_id and not each.is_future_key:
+                            sizes[partition] = each.partition_size
+        return sizes
+
+    def _leader(self, partition: TopicPartition) -> tuple[str, int, int]:
+        """Return the leader's host and port, and its leader epoch."""
+        metadata = self._metadata([partition.topic])
+        brokers = {broker.node_id: (broker.host, broker.port) for broker in metadata.brokers}
+        for topic in metadata.topics:
+            _check(topic.error_code, str(partition))
+            for each in topic.partitions:
+                if each.partition_index == partition.partition:
+                    if each.leader_id not in brokers:
+                        raise Unreachable(f"{partition} has no leader now")
+                    return (*brokers[each.leader_id], each.leader_epoch)
+        raise UnknownTopic(f"there is no partition {partition}")
+
+    def _metadata(self, topics: Collection[str]) -> MetadataResponse:
+        request = MetadataRequest(
+            topics=[MetadataRequestTopic(name=name) for name in topics],
+            allow_auto_topic_creation=False,
+        )
+        failed: Exception | None = None
+        for server in self._address.servers:
+            host, _, port = server.rpartition(":")
+            try:
+                with self._connected(host.strip("[]"), int(port)) as connection:
+                    return _ask(connection, METADATA, METADATA_VERSION, request)
+            except Unreachable as error:
+                failed = error
+        assert failed is not None
+        raise failed
+
+    def _connected(self, host: str, port: int) -> socket.socket:
+        settings = self._address.settings
+        protocol = str(settings.get("security.protocol", "plaintext")).lower()
+        if protocol not in {"plaintext", "ssl"}:
+            raise LogError(
+                f"with security.protocol={protocol} this can't be asked: it needs a connection of "
+                "our own, which speaks plaintext and ssl"
+            )
+        try:
+            connection = socket.create_connection((host, port), self._address.timeout_s)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return connection if protocol == "plaintext" else self._secured(connection, host)
+        except OSError as error:
+            raise Unreachable(f"the broker at {host}:{port} can't be reached: {error}") from None
+
+    def _secured(self, connection: socket.socket, host: str) -> ssl.SSLSocket:
+        settings = self._address.settings
+        authority = settings.get("ssl.ca.location")
+        context = ssl.create_default_context(cafile=None if authority is None else str(authority))
+        if str(settings.get("ssl.endpoint.identification.algorithm", "https")) == "none":
+            context.check_hostname = False
+        if not _is_true(settings.get("enable.ssl.certificate.verification", True)):
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        if (certificate := settings.get("ssl.certificate.location")) is not None:
+            key, password = settings.get("ssl.key.location"), settings.get("ssl.key.password")
+            context.load_cert_chain(
+                str(certificate),
+                None if key is None else str(key),
+                None if password is None else str(password),
+            )
+        return context.wrap_socket(connection, server_hostname=host)
+
+
+def _ask(
+    connection: socket.socket, api: Api[RequestT, ResponseT], version: int, request: RequestT
+) -> ResponseT:
+    try:
+        connection.sendall(encode_request(api, version, 1, "millpond", request))
+        (length,) = LENGTH.unpack(_receive(connection, LENGTH.size))
+        if not 0 <= length <= FRAME_BYTES_MAX:
+            raise LogError(f"{api.name}: the broker announces a response of {length} bytes")
+        _correlation_id, response = read_response(
+            api, version, memoryview(_receive(connection, length))
+        )
+    except (OSError, MalformedMessage) as error:
+        raise Unreachable(f"{api.name}: the broker does not answer as it should: {error}") from None
+    return response
+
+
+def _receive(connection: socket.socket, length: int) -> bytes:
+    data = bytearray()
+    while len(data) < length:
+        chunk = connection.recv(length - len(data))
+        if not chunk:
+            raise ConnectionResetError("the broker closed the connection")
+        data += chunk
+    return bytes(data)
+
+
+def _check(code: int, subject: str) -> None:
+    error = ErrorCode(code)
+    if error in {ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, ErrorCode.INVALID_TOPIC_EXCEPTION}:
+        raise UnknownTopic(f"there is no {subject}")
+    if error is not ErrorCode.NONE:
+        raise LogError(f"{subject}: {error.name}")
+
+
+def _is_true(value: object) -> bool:
+    return str(value).lower() not in {"false", "0"}
