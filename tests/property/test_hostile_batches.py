@@ -141,7 +141,7 @@ def test_extreme_times_and_ids_do_no_harm(arena: Arena) -> None:
     ("codec", "config"),
     [
         pytest.param(GZIP, {}, id="kept as it is", marks=pytest.mark.long),
-        pytest.param(GZIP, {"compression.type": "lz4"}, id="packed anew"),
+        pytest.param(GZIP, {"compression.type": "lz4"}, id="packed anew", marks=pytest.mark.long),
         pytest.param(
             ZSTD, {"compression.type": "lz4"}, id="packed anew, too", marks=pytest.mark.long
         ),

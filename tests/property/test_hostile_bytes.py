@@ -70,7 +70,15 @@ def test_frames_shorter_than_their_requests(arena: Arena) -> None:
 
 
 @pytest.mark.parametrize(
-    "filling", [b"\0", b"\x01", b"\x7f", b"\xff", b"\x7f\xff\xff\xff", b"\xff\xff\xff\xff\x0f"]
+    "filling",
+    [
+        pytest.param(b"\0", marks=pytest.mark.long),
+        pytest.param(b"\x01", marks=pytest.mark.long),
+        b"\x7f",
+        pytest.param(b"\xff", marks=pytest.mark.long),
+        pytest.param(b"\x7f\xff\xff\xff", marks=pytest.mark.long),
+        b"\xff\xff\xff\xff\x0f",
+    ],
 )
 def test_every_api_and_version_with_lengths_out_of_bounds(arena: Arena, filling: bytes) -> None:
     # Wherever the message has a length or a count, it is one of these: huge, negative, or none.
@@ -151,6 +159,7 @@ def proper_frames(topic: str) -> list[bytes]:
     ]
 
 
+@pytest.mark.long
 def test_the_directory_of_such_a_broker_can_be_opened(tmp_path: Path) -> None:
     with Arena(tmp_path) as arena:
         for frame in proper_frames("own"):
