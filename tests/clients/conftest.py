@@ -22,6 +22,7 @@ from millpond.tests.clients import brokers, java_runtime
 from millpond.tests.clients.brokers import Broker
 from millpond.tests.clients.faulty_network import FaultyNetwork
 from millpond.tests.clients.table import TableWriter
+from millpond.tests.clients.waiting import eventually
 
 HERE = Path(__file__).parent
 TEST_TIMEOUT_S = 90
@@ -96,10 +97,10 @@ def make_topic(admin: AdminClient, unique: Callable[[str], str]) -> Callable[...
 
     def make(partitions: int = 1, **config: str) -> str:
         topic = unique("topic")
-        new = NewTopic(
-            topic, partitions, config={k.replace("_", "."): v for k, v in config.items()}
-        )
-        admin.create_topics([new])[topic].result(10)
+        settings = {name.replace("_", "."): value for name, value in config.items()}
+        new = NewTopic(topic, partitions, config={"retention.ms": "-1", **settings})
+        admin.create_topics([new])[topic].result(20)
+        eventually(lambda: topic in admin.list_topics(timeout=20).topics)  # Kafka: a bit later
         return topic
 
     return make

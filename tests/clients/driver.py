@@ -7,11 +7,10 @@ in whatever order they come to an end: `{"feature": "gzip", "error": null}`.
 import json
 import subprocess
 from contextlib import ExitStack
-from pathlib import Path
 
+import pytest
 from millpond.tests.clients.faulty_network import FaultyNetwork
 
-HERE = Path(__file__).parent
 TIMEOUT_S = 120
 
 
@@ -38,3 +37,9 @@ def show_features(command: list[str], broker: str) -> dict[str, str | None]:
         if faulty.cuts < 3:
             errors["idempotence"] = errors["idempotence"] or f"only {faulty.cuts} connections broke"
         return errors
+
+
+def check(errors: dict[str, str | None], name: str) -> None:
+    """Fail with what the program told about a feature, if anything went wrong with it."""
+    if errors[name] is not None:
+        pytest.fail(str(errors[name]), pytrace=False)

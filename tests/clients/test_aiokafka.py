@@ -137,7 +137,7 @@ async def send(producer: AIOKafkaProducer, topic: str, *sent: bytes, partition: 
 
 @pytest.fixture
 async def producer(producer_of: Make) -> AIOKafkaProducer:
-    return await producer_of()
+    return await producer_of(acks="all")
 
 
 @pytest.fixture
@@ -507,7 +507,7 @@ async def test_created_topics_are_described_and_listed(
     topic = unique("created")
     new = NewTopic(topic, 3, 1, topic_configs={"retention.ms": "12345"})
     refuse(await administrator.create_topics([new]))
-    assert topic in await administrator.list_topics()
+    await eventually_async(lambda: _is_there(administrator, topic))
     (described,) = await administrator.describe_topics([topic])
     assert described["topic"] == topic
     assert sorted(p["partition"] for p in described["partitions"]) == [0, 1, 2]
@@ -526,8 +526,12 @@ async def test_a_deleted_topic_can_be_made_anew(
     assert values(await read(topic, 1)) == [b"new"]
 
 
+async def _is_there(administrator: AIOKafkaAdminClient, topic: str) -> bool:
+    return topic in await administrator.list_topics()
+
+
 async def _is_gone(administrator: AIOKafkaAdminClient, topic: str) -> bool:
-    return topic not in await administrator.list_topics()
+    return not await _is_there(administrator, topic)
 
 
 @feature("add partitions")

@@ -560,13 +560,13 @@ def test_created_topics_are_described_and_listed(
     topic = unique("created")
     new = NewTopic(topic, 3, 1, config={"retention.ms": "12345"})
     admin.create_topics([new])[topic].result(10)
+    eventually(lambda: topic in admin.list_topics(timeout=10).topics)
     described = admin.describe_topics(confluent_kafka.TopicCollection([topic]))[topic].result(10)
     assert [p.id for p in described.partitions] == [0, 1, 2]
     assert {p.leader.id for p in described.partitions} == {
         p.isr[0].id for p in described.partitions
     }
     assert str(described.topic_id) != "AAAAAAAAAAAAAAAAAAAAAA"
-    assert topic in admin.list_topics(timeout=10).topics
     assert config_of(admin, topic)["retention.ms"].value == "12345"
 
 

@@ -526,7 +526,7 @@ def test_created_topics_are_described_and_listed(
     topic = unique("created")
     new = {"num_partitions": 3, "replication_factor": 1, "configs": {"retention.ms": "12345"}}
     administrator.create_topics({topic: new})
-    assert topic in administrator.list_topics()
+    eventually(lambda: topic in administrator.list_topics())
     (described,) = administrator.describe_topics([topic])
     assert sorted(p["partition_index"] for p in described["partitions"]) == [0, 1, 2]
     assert set(described["topic_id"]) - set("0-")

@@ -296,10 +296,10 @@ def test_created_topics_are_described_and_listed(tool: Tool, unique: Callable[[s
     topic = unique("created")
     creation = ["--create", "--topic", topic, "--partitions", "3", "--config", "retention.ms=12345"]
     assert f"Created topic {topic}." in tool(TOPICS, *creation)
+    eventually(lambda: topic in tool(TOPICS, "--list").split())
     described = tool(TOPICS, "--describe", "--topic", topic)
     assert "PartitionCount: 3" in described
     assert "retention.ms=12345" in described
-    assert topic in tool(TOPICS, "--list").split()
     assert "already exists" in tool(TOPICS, *creation, fails=True)
 
 

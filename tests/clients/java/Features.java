@@ -178,6 +178,7 @@ class Features {
         Map<String, String> settings = new HashMap<>(Map.of("retention.ms", "-1")); // some get timestamps long ago
         settings.putAll(config);
         admin.createTopics(List.of(new NewTopic(topic, partitions, (short) 1).configs(settings))).all().get();
+        eventually(() -> admin.listTopics().names().get().contains(topic)); // Kafka tells of it a bit later
         return topic;
     }
 

@@ -22,6 +22,7 @@ async function makeTopic (partitions = 1, config = {}) {
   const topic = unique('topic')
   const configs = Object.entries({ 'retention.ms': '-1', ...config }).map(([name, value]) => ({ name, value }))
   await admin.createTopics({ topics: [topic], partitions, replicas: 1, configs })
+  await eventually(async () => (await admin.listTopics()).includes(topic)) // Kafka tells of it a bit later
   return topic
 }
 
