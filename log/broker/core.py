@@ -173,8 +173,10 @@ class Broker:
         if not growth.records:
             return
         check_vacant(self._disk, growth.missing)
-        # What the checkpoint says of a removed topic must not be taken for its namesake's.
-        checkpoints.write_recovery_points(self._disk, self.recovery_points())
+        names = {topic.name for topic, _number in growth.missing}
+        if any(topic.name in names for topic in self.metadata.removed.values()):
+            # What the checkpoint says of a removed topic must not be taken for its namesake's.
+            checkpoints.write_recovery_points(self._disk, self.recovery_points())
         self._append_record(now, *growth.records)
 
     def grow(self, growth: Growth, count: int, now: Timestamp) -> None:
