@@ -6,6 +6,7 @@ second signal   leave the process. What was acknowledged is on disk.
 
 import asyncio
 import contextlib
+import logging
 import os
 import resource
 import signal
@@ -77,6 +78,7 @@ async def _work(data: Path, chosen: Chosen) -> None:
         addresses = ", ".join(show(address) for address in server.addresses)
         node_id = server.node.settings.node_id
         collect_garbage_rarely()
+        logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
         print(
             f"millpond broker {node_id} is ready: {addresses}, directory {data}",
             flush=True,
