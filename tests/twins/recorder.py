@@ -57,7 +57,11 @@ class Recorder:
                 client, _ = self._listening.accept()
             except OSError:
                 return
-            broker = socket.create_connection(("127.0.0.1", self.broker_port))
+            try:
+                broker = socket.create_connection(("127.0.0.1", self.broker_port))
+            except OSError:  # it has stopped, and a client hasn't noticed yet
+                client.close()
+                continue
             self._sockets += [client, broker]
             requests, responses = bytearray(), bytearray()
             self._streams.append(requests)
