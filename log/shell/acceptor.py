@@ -20,6 +20,9 @@ ACCEPTED_AT_ONCE: Final = 256
 """So many in one turn of the loop; then others have theirs."""
 
 HANDSHAKE_S_MAX: Final = 10.0
+GOODBYE_S_MAX: Final = 2.0
+"""How long TLS waits for the other side to close as well."""
+
 PAUSE_S: Final = 1.0
 """How long nothing is accepted after the system has refused to."""
 
@@ -99,6 +102,7 @@ class Acceptor:
                 accepted,
                 ssl=self._tls,
                 ssl_handshake_timeout=HANDSHAKE_S_MAX if self._tls else None,
+                ssl_shutdown_timeout=GOODBYE_S_MAX if self._tls else None,
             )
         except OSError as error:  # the client has gone, or speaks no TLS, or not ours
             _LOG.info("a connection could not be made: %s", error)

@@ -163,11 +163,13 @@ class Connection(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         del sizehint
-        return self._receiver.buffer()
+        # What comes when nothing is begun any more is for nobody.
+        return self._hub.receive_buffer if self._ending else self._receiver.buffer()
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._receiver.received(nbytes)
-        self._take_frames()
+        if not self._ending:
+            self._receiver.received(nbytes)
+            self._take_frames()
 
     def pause_writing(self) -> None:
         self._unsent_bytes = self._transport.get_write_buffer_size()
@@ -293,8 +295,9 @@ class Connection(asyncio.BufferedProtocol):
     def end(self) -> None:
         """Begin nothing more; answer what has begun, looking out for changes no longer; then close."""
         self._ending = True
-        self._reading = False
-        self._transport.pause_reading()
+        if not self._reading:
+            self._reading = True
+            self._transport.resume_reading()  # or we would not hear TLS say goodbye
         for answer in self._pending:
             if answer.work is not None:
                 self._hub.driver.end_watch(answer.work)
