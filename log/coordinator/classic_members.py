@@ -9,13 +9,17 @@ the same instance id takes the place of the one before.
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from ..errors import LogError
 from ..wire.error_codes import ErrorCode
 from .encoding import Fields
 
-CONSUMER_PROTOCOL = "consumer"
+CONSUMER_PROTOCOL: Final = "consumer"
 """What consumers call the protocol type under which they share out partitions."""
+
+REBALANCE_TIMEOUT_MS_MIN: Final = 100
+"""However little time members ask for: who asks for none must not keep the coordinator busy."""
 
 
 @dataclass(slots=True)
@@ -72,7 +76,8 @@ class Members:
 
     def rebalance_timeout_ms(self) -> int:
         """Return how long the slowest member may take to rejoin."""
-        return max((member.rebalance_timeout_ms for member in self._by_id.values()), default=0)
+        given = (member.rebalance_timeout_ms for member in self._by_id.values())
+        return max(max(given, default=0), REBALANCE_TIMEOUT_MS_MIN)
 
     # -- coming and going ----------------------------------------------------------------------
 

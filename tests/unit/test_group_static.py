@@ -169,6 +169,24 @@ def test_if_no_static_member_rejoins_they_get_more_time_until_their_sessions_end
     assert group.state_name == "Empty"
 
 
+@pytest.mark.parametrize("rebalance_ms", [0, -1])
+def test_members_that_give_themselves_no_time_keep_nobody_busy(rebalance_ms: int) -> None:
+    world = GroupWorld()
+    members = [world.member(instance=each, rebalance_ms=rebalance_ms) for each in ("one", "two")]
+    members[0].take(members[0].begin())
+    joining = [members[1].begin()]
+    world.settle(members, [members[0].join(), *joining])
+    third = world.member(rebalance_ms=rebalance_ms)
+    assert not third.begin().done
+    third.leave()
+    world.sleep(9_000)
+    assert members[0].heartbeat() == ErrorCode.REBALANCE_IN_PROGRESS
+    world.sleep(10_000)
+    group = world.node.groups.get("readers")
+    assert group is not None
+    assert group.state_name == "Empty"
+
+
 def test_a_static_members_session_ends_as_any_other() -> None:
     world = GroupWorld()
     first, second = group_of(world, "one", "two")
