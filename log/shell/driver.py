@@ -98,6 +98,7 @@ class Driver:
             self._let_ready_go_on()
         work = Work(handling, finish)
         self._go_on(work, None, None)
+        self.turn_soon()
         return None if work.ended else work
 
     def abandon(self, work: Work) -> None:

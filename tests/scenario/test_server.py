@@ -8,6 +8,11 @@ from millpond.log.wire.frames import encode_request
 from millpond.log.wire.messages.api_versions import API_VERSIONS
 from millpond.log.wire.messages.fetch import FETCH
 from millpond.log.wire.messages.find_coordinator import FIND_COORDINATOR, FindCoordinatorRequest
+from millpond.log.wire.messages.join_group import (
+    JOIN_GROUP,
+    JoinGroupRequest,
+    JoinGroupRequestProtocol,
+)
 from millpond.log.wire.messages.list_offsets import LIST_OFFSETS, ListOffsetsRequest
 from millpond.log.wire.messages.metadata import METADATA, MetadataRequest
 from millpond.log.wire.messages.produce import PRODUCE
@@ -164,6 +169,21 @@ def test_what_was_begun_before_the_client_left_is_done() -> None:
         with broker.client() as other:
             fetched = other.ask(FETCH, FETCH_VERSION, fetch_from("orders", 0))
             assert values_of(fetched) == [b"last words"]
+
+
+def test_a_group_forms_without_anything_else_going_on() -> None:
+    protocol = JoinGroupRequestProtocol(name="range", metadata=b"")
+    join = JoinGroupRequest(
+        group_id="g",
+        session_timeout_ms=30_000,
+        rebalance_timeout_ms=30_000,
+        member_id="",
+        protocol_type="consumer",
+        protocols=[protocol],
+    )
+    soon = {"group.initial.rebalance.delay.ms": "100"}
+    with RunningBroker(settings=soon) as broker, broker.client(timeout_seconds=5) as client:
+        assert client.ask(JOIN_GROUP, 3, join).generation_id == 1
 
 
 def test_clients_are_told_the_address_that_they_came_to() -> None:

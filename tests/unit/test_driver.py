@@ -294,3 +294,26 @@ async def test_who_is_due_acts() -> None:
         await world.settle()
         assert timed[1].acted_at == [5, 1000]  # type: ignore[attr-defined]
         alarm.close()
+
+
+async def test_who_becomes_due_while_others_wait_is_seen() -> None:
+    # A member of a group that waits for others to join waits for the time as well.
+    async with driven() as world:
+        reminder = Reminder()
+        world.node.timed.append(reminder)  # type: ignore[arg-type]
+        alarm = Alarm(world.driver)
+        await world.settle()
+        promise: Promise[None] = Promise()
+
+        def join() -> Handling[str]:
+            reminder.due_ms.append(0)
+            yield promise
+            return "joined"
+
+        world.start(join())
+        await world.settle()
+        assert reminder.acted_at == [0]
+        promise.keep(None)
+        await world.settle()
+        assert world.results == ["joined"]
+        alarm.close()
