@@ -21,6 +21,7 @@ from . import swap
 from .aborted import encode_aborted
 from .checkpoints import CLEANER_FILE, read_offset, write_offset
 from .compaction_filter import CompactionFilter, TransactionOutcomes, readable
+from .rolling import RELATIVE_OFFSET_MAX
 from .segment import TXN_INDEX, Segment, file_name
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 KEYS_MAX: Final = 5_000_000
 """How many keys one compaction takes on; the rest stays dirty for the next. Bounds memory."""
-
-RELATIVE_OFFSET_MAX: Final = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,12 +34,12 @@ from .producer_snapshot import encode_snapshot
 from .producer_state import ProducerStates
 from .reading import Readable, find_batches, limit_of, read_batches
 from .results import LogAppend, ReadResult
+from .rolling import must_roll
 from .segment import NO_TIMESTAMP, SNAPSHOT, TXN_INDEX, Segment, file_name
 from .time_search import Timed, find_latest_time, find_time
 
 __all__ = ["LogAppend", "PartitionLog", "ReadResult", "paths_of_new"]
 
-RELATIVE_OFFSET_MAX: Final = 2**31 - 1
 PRODUCER_EXPIRATION_MS: Final = 86_400_000
 """Kafka's `producer.id.expiration.ms`: how long the last sequence of a silent producer is kept."""
 
@@ -253,7 +253,7 @@ class PartitionLog:
         self.epochs.save()
         base_offset = self.log_end_offset
         last_offset = base_offset + header.last_offset_delta
-        if self._is_full(len(batch), last_offset, header.max_timestamp, now):
+        if must_roll(self._active, self.config, len(batch), last_offset, header.max_timestamp, now):
             self.roll(now)
         stamp(batch, base_offset, leader_epoch)
         self._active.append(
@@ -261,21 +261,6 @@ class PartitionLog:
         )
         self.log_end_offset = last_offset + 1
         return base_offset
-
-    def _is_full(
-        self, size: int, last_offset: Offset, max_timestamp: Timestamp, now: Timestamp
-    ) -> bool:
-        """Say whether a batch must go to a new segment (Kafka's rules for `segment.*`)."""
-        active = self._active
-        if not active.size:
-            return False
-        if active.size + size > self.config.segment_bytes:
-            return True
-        if last_offset - active.base_offset > RELATIVE_OFFSET_MAX:
-            return True
-        if active.first_timestamp >= 0:
-            return max_timestamp - active.first_timestamp > self.config.segment_ms
-        return now - active.created > self.config.segment_ms
 
     # -- read ----------------------------------------------------------------------------------
 
