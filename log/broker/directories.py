@@ -11,7 +11,8 @@ from ..errors import DirectoryTaken
 from ..model import Timestamp, TopicPartition
 from ..storage.checkpoints import METADATA_FILE
 from ..storage.disk import Disk
-from ..storage.partition_log import PartitionLog, paths_of_new
+from ..storage.opening import paths_of_new
+from ..storage.partition_log import PartitionLog
 from ..storage.segment import LOG
 from .metadata import Metadata, Topic
 

@@ -13,7 +13,7 @@ from ..errors import CorruptRecord
 from ..model import Offset, Timestamp, TopicPartition
 from ..records import decode_marker
 from .aborted import AbortedTransactions, decode_aborted
-from .checkpoints import CLEANER_FILE, LOG_START_FILE, read_offset
+from .checkpoints import CLEANER_FILE, LOG_START_FILE, METADATA_FILE, read_offset
 from .disk import Disk
 from .epochs import LeaderEpochs
 from .producer_snapshot import SnapshotDamaged, decode_snapshot, encode_snapshot
@@ -216,3 +216,8 @@ def _offsets(names: Iterable[str], suffix: str) -> list[Offset]:
     """Return the offsets that files of this suffix are named by, rising."""
     stems = [name.removesuffix(suffix) for name in names if name.endswith(suffix)]
     return sorted(int(stem) for stem in stems if len(stem) == 20 and stem.isdigit())
+
+
+def paths_of_new(directory: str) -> list[str]:
+    """Return what must be synced of a partition's directory that was just made; then its parent."""
+    return [f"{directory}/{METADATA_FILE}", directory]

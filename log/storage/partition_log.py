@@ -25,11 +25,11 @@ from ..records import Marker, encode_marker
 from . import compaction, recovery, retention
 from .aborted import AbortedTransaction, AbortedTransactions, encode_aborted
 from .admission import admit
-from .checkpoints import LOG_START_FILE, METADATA_FILE, write_metadata, write_offset
+from .checkpoints import LOG_START_FILE, write_metadata, write_offset
 from .compaction import Compaction, CompactionStats
 from .disk import Disk, File
 from .epochs import EpochEnd, LeaderEpochs
-from .opening import LogState, empty_state, new_segment
+from .opening import LogState, empty_state, new_segment, paths_of_new
 from .producer_snapshot import encode_snapshot
 from .producer_state import ProducerStates
 from .reading import Readable, find_batches, limit_of, read_batches
@@ -38,7 +38,7 @@ from .rolling import must_roll
 from .segment import NO_TIMESTAMP, SNAPSHOT, TXN_INDEX, Segment, file_name
 from .time_search import Timed, find_latest_time, find_time
 
-__all__ = ["LogAppend", "PartitionLog", "ReadResult", "paths_of_new"]
+__all__ = ["LogAppend", "PartitionLog", "ReadResult"]
 
 PRODUCER_EXPIRATION_MS: Final = 86_400_000
 """Kafka's `producer.id.expiration.ms`: how long the last sequence of a silent producer is kept."""
@@ -495,8 +495,3 @@ class PartitionLog:
     def finish_compaction(self, plan: Compaction) -> CompactionStats | None:
         """Swap the compacted segments in; None if the log was cut meanwhile, which voids the plan."""
         return compaction.finish(self, self._disk, plan)
-
-
-def paths_of_new(directory: str) -> list[str]:
-    """Return what must be synced of a partition's directory that was just made; then its parent."""
-    return [f"{directory}/{METADATA_FILE}", directory]
