@@ -3,10 +3,15 @@
     async with ClusterLog.open("kafka://localhost:9092", settings={"security.protocol": "ssl"}) as log:
         ...
 
-Each part has a file of its own; here they are put together, opened and closed. Three promises of the
-interface are weaker over a network, for the protocol has no way to keep them: topics are created,
-altered and deleted one by one, after all were checked; records before which others are deleted, too;
-and a transactional producer compresses as the settings say.
+Each part has a file of its own; here they are put together, opened and closed. Some promises of the
+interface are weaker here, for neither the protocol nor librdkafka has a way to keep them:
+
+- Topics are created, altered and deleted one by one, after all were checked. So are records.
+- A commit is decided and durable when it returns, but Apache Kafka writes its markers afterwards:
+  committed reads see it some milliseconds later. The group's offsets are waited for when asked for.
+- What a group has committed in a topic that is deleted is forgotten some time later.
+- A transactional producer compresses as the settings say (``compression.type``).
+- A record of the timestamp 0 gets 1; the metadata of a committed offset holds 4095 bytes at most.
 """
 
 import weakref

@@ -120,7 +120,8 @@ def error_of(failure: BaseException) -> KafkaError:
 def served(serve: Callable[[float], object], timeout_s: float) -> None:
     """Let librdkafka make its reports: `poll` or `flush` of a producer.
 
-    A fatal error is raised by whatever callback comes next, so it may be wrapped.
+    A fatal error is raised by whatever callback comes next, so it may come wrapped, or be lost on the
+    way; then the next call of the producer raises it.
 
     Raises:
         KafkaException: this instance is of no use any more.
@@ -130,7 +131,6 @@ def served(serve: Callable[[float], object], timeout_s: float) -> None:
     except SystemError as failure:
         if isinstance(failure.__cause__, KafkaException):
             raise failure.__cause__ from None
-        raise
 
 
 def translated(

@@ -236,7 +236,10 @@ class ClusterProducer:
         try:
             await shared.send(records, delivery)
         except KafkaException as failure:
-            raise self._client.typed(error_of(failure), ", ".join(map(str, records))) from None
+            error = error_of(failure)
+            if error.fatal() or error.code() == KafkaError._FATAL:
+                shared.failed = error  # the next call gets another one
+            raise self._client.typed(error, ", ".join(map(str, records))) from None
         self._unfinished.add(event)
         return delivery, event
 

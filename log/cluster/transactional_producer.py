@@ -146,14 +146,16 @@ class ClusterTransactionalProducer:
                 if sent < len(new):
                     served(self._producer.poll, RETRY_PAUSE_S)
         served(self._producer.flush, max(deadline - time.monotonic(), 0.1))
-        if delivery.error is not None:
+        # What a fatal error is about, only librdkafka's next call tells.
+        if delivery.error is not None and delivery.error.code() != KafkaError._FATAL:
             raise KafkaException(delivery.error)
 
     def _ended(
         self, error: KafkaError, of_delivery: KafkaError | None, deadline: float
     ) -> MillpondError:
         """Abort what failed, if that can be done; return what to tell."""
-        cause = self._typed(of_delivery if of_delivery and not _fences(error) else error)
+        is_vague = of_delivery is None or error.fatal() or _fences(error)
+        cause = self._typed(error if is_vague or of_delivery is None else of_delivery)
         if error.fatal() or _fences(error):
             self._failed = cause
             return cause

@@ -1,7 +1,10 @@
 """Short ways to say what the stories of this suite are made of."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 
+import anyio
+from millpond.log.cluster.cluster_log import ClusterLog
 from millpond.log.interface import Log, Reader
 from millpond.log.model import (
     Fetched,
@@ -38,6 +41,8 @@ async def read_all(
     isolation: Isolation = Isolation.READ_COMMITTED,
 ) -> list[Fetched]:
     """Read a partition up to its present end."""
+    if isinstance(log, ClusterLog):
+        await eventually(partial(has_no_open_transaction, log, tp))
     end = (await log.end_offsets([tp], isolation))[tp]
     reader = log.reader(isolation)
     reader.assign({tp: offset})
@@ -48,6 +53,19 @@ async def read_all(
             offset = fetched.next_offset
     await reader.aclose()
     return found
+
+
+async def has_no_open_transaction(log: Log, tp: TopicPartition) -> bool:
+    """Whether all is decided: Apache Kafka writes markers after it has answered that they will be."""
+    ends = [(await log.end_offsets([tp], isolation))[tp] for isolation in Isolation]
+    return ends[0] == ends[1]
+
+
+async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
+    """Wait until something holds that a cluster does after it has answered."""
+    with anyio.fail_after(10):
+        while not await holds():
+            await anyio.sleep(0.02)
 
 
 async def values(

@@ -1,11 +1,21 @@
 """Topics are made, described and deleted."""
 
+from functools import partial
+
 import anyio
 import pytest
+from millpond.log.cluster.cluster_log import ClusterLog
 from millpond.log.errors import ConfigError, TopicExists, UnknownTopic
 from millpond.log.interface import Log
 from millpond.log.model import CommittedOffset, TopicPartition, TopicSpec
-from millpond.tests.conformance.helpers import ORDERS, OTHER, make_topic, some, values
+from millpond.tests.conformance.helpers import (
+    ORDERS,
+    OTHER,
+    eventually,
+    make_topic,
+    some,
+    values,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -118,12 +128,18 @@ async def test_a_deleted_topic_is_gone_with_its_records_and_offsets(log: Log) ->
     await log.commit_offsets("readers", {ORDERS: CommittedOffset(3)})
     await log.delete_topics(["orders"])
     assert await log.describe_topics() == {}
+    if isinstance(log, ClusterLog):
+        await eventually(partial(has_committed_nothing, log))
     assert await log.committed_offsets("readers") == {}
     with pytest.raises(UnknownTopic):
         await log.end_offsets([ORDERS])
     await make_topic(log)
     assert (await log.describe_topics())["orders"].topic_id != before
     assert await values(log) == []
+
+
+async def has_committed_nothing(log: Log) -> bool:
+    return not await log.committed_offsets("readers")
 
 
 async def test_deleting_an_unknown_topic_deletes_nothing(log: Log) -> None:

@@ -1,14 +1,19 @@
 """One commit: all its records and offsets, or none of them; one writer at a time."""
 
+from functools import partial
+
 import anyio
 import anyio.lowlevel
 import pytest
+from millpond.log.cluster.cluster_log import ClusterLog
 from millpond.log.errors import Fenced, RecordTooLarge
 from millpond.log.interface import Log, TransactionalProducer
 from millpond.log.model import CommittedOffset, Isolation
 from millpond.tests.conformance.helpers import (
     ORDERS,
     OTHER,
+    eventually,
+    has_no_open_transaction,
     make_topic,
     new,
     read_all,
@@ -40,6 +45,8 @@ async def test_next_offset_moves_past_the_marker(log: Log) -> None:
     await make_topic(log)
     producer = await log.transactional_producer("task-0")
     await producer.commit({ORDERS: some(3)}, group="readers", offsets={})
+    if isinstance(log, ClusterLog):
+        await eventually(partial(has_no_open_transaction, log, ORDERS))
     end = (await log.end_offsets([ORDERS]))[ORDERS]
     found = await read_all(log)
     assert found[-1].next_offset == end == found[-1].end_offset == 4
