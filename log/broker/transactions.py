@@ -108,8 +108,6 @@ class Transactions:
             if transaction.status is Status.EMPTY:
                 return transaction
             yield self._finish(transaction, now)
-            if expected is not None:
-                expected = transaction.identity
 
     def check_owner(self, owner: Transaction) -> None:
         """Raise Fenced if another owner has taken over."""

@@ -79,8 +79,8 @@ class TransactionCoordinator:
         """Give the id to a new owner; or, with `expected`, let this owner begin anew (KIP-360).
 
         The answer is `EMPTY` with the owner's producer id and epoch; or, when a transaction was left
-        open, its `PREPARE_ABORT`: carry that out, then ask again. An owner who repeats its request
-        gets what it was given, which is the transaction as it is known.
+        open, its `PREPARE_ABORT`: carry that out, then ask again. An owner who has moved on already,
+        by that abort, by a timeout, or because this is asked again, gets the transaction as it is known.
 
         Raises:
             ConcurrentTransaction: a decision is being carried out; ask again when that is done.
@@ -97,6 +97,8 @@ class TransactionCoordinator:
                 raise _fenced(known, expected)
             _refuse_while_prepared(known)
             return known
+        if known.status is Status.ONGOING and expected is not None:
+            return self._decided(known, commit=False, now=now, epochs=Epochs.AT_DECISION)
         if known.status is Status.ONGOING:
             return self._abort_and_fence(known, now)
         _refuse_while_prepared(known)

@@ -112,7 +112,11 @@ def test_a_recovery_in_the_middle_of_a_transaction_aborts_it() -> None:
     writer.init()
     writer.add(ORDERS)
     writer.write(ORDERS, b"half")
+    twin = Writer(world, "w")
+    twin.become(*writer.identity)
     assert writer.init(recover=True) is NONE
+    assert twin.init(recover=True) is NONE, "asked again, answered again"
+    assert twin.identity == writer.identity == Identity(writer.identity.producer_id, 1)
     writer.add(ORDERS)
     assert writer.write(ORDERS, b"whole") is NONE
     assert writer.end(commit=True) is NONE
