@@ -77,7 +77,7 @@ class FaultyNetwork:
 
     def _serve(self, client: socket.socket) -> None:
         with client:
-            first = client.recv(CHUNK_BYTES)
+            first = _receive(client)
             if first == BREAK:
                 self.break_for_good()
                 return
