@@ -87,6 +87,8 @@ class Acceptor:
                 accepted.close()
                 continue
             accepted.setblocking(False)
+            # A client whose machine has gone is noticed some day, even while it waits for an answer.
+            accepted.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             task = self._loop.create_task(self._connect(accepted))
             self._connecting.add(task)
             task.add_done_callback(self._connecting.discard)

@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import anyio
@@ -14,6 +14,7 @@ import pytest
 from millpond.log.broker.settings import BrokerSettings
 from millpond.log.embedded import EmbeddedLog
 from millpond.log.model import NewRecord, TopicPartition, TopicSpec
+from millpond.log.wire.messages.api_versions import API_VERSIONS
 from millpond.log.wire.messages.fetch import FETCH
 from millpond.log.wire.messages.produce import PRODUCE
 from millpond.streams.cli import plain_broker
@@ -23,6 +24,7 @@ from ..twins.broker_process import BrokerProcess
 from ..twins.plain_requests import (
     FETCH_VERSION,
     PRODUCE_VERSION,
+    WHICH_APIS,
     fetch_from,
     make_topic,
     offset_of,
@@ -124,6 +126,22 @@ def test_a_disk_that_takes_no_more_ends_the_broker(tmp_path: Path) -> None:
     with BrokerProcess(tmp_path) as broker, broker.client() as client:
         fetched = client.ask(FETCH, FETCH_VERSION, fetch_from("orders", 0))
         assert len(values_of(fetched)) == acknowledged
+
+
+def test_who_finds_no_file_left_waits_and_others_go_on(tmp_path: Path) -> None:
+    with BrokerProcess(tmp_path, files_max=100) as broker, ExitStack() as crowd:
+        first = crowd.enter_context(broker.client())
+        assert first.ask(API_VERSIONS, 3, WHICH_APIS).api_keys
+        others = [crowd.enter_context(broker.client()) for _ in range(150)]
+        for client in others:
+            client.send(API_VERSIONS, 3, WHICH_APIS)
+        assert first.ask(API_VERSIONS, 3, WHICH_APIS).api_keys
+        for client in others:  # each that goes makes room for one
+            assert client.receive().api_keys
+            client.close()
+        code, told = broker.stop()
+    assert code == 0
+    assert "can't accept connections for 1.0 s: [Errno 24] Too many open files" in told
 
 
 def test_what_is_wrong_is_told_in_one_line(tmp_path: Path) -> None:

@@ -18,9 +18,18 @@ READY = re.compile(r"millpond broker (\d+) is ready: (\S+:\d+|unix:\S+)(, \S+)*,
 class BrokerProcess:
     """A context manager: accepts connections inside; is killed at the end if it still runs."""
 
-    def __init__(self, data: Path, *options: str, file_bytes_max: int | None = None) -> None:
-        """Say what to run; `file_bytes_max` is for a disk that takes no more at some point."""
-        self._file_bytes_max = file_bytes_max
+    def __init__(
+        self,
+        data: Path,
+        *options: str,
+        file_bytes_max: int | None = None,
+        files_max: int | None = None,
+    ) -> None:
+        """Say what to run, and how large its files may be, and how many open, if that is to end."""
+        self._limits = {
+            resource.RLIMIT_FSIZE: file_bytes_max,
+            resource.RLIMIT_NOFILE: files_max,
+        }
         self._command = [sys.executable, "-m", "millpond.streams.cli", "broker"]
         self._command += ["--data", str(data), "--listen", "127.0.0.1:0", *options]
         self.ready_line = ""
@@ -33,7 +42,7 @@ class BrokerProcess:
             stdout=subprocess.PIPE,
             stderr=self._stderr,
             text=True,
-            preexec_fn=self._limit_files if self._file_bytes_max else None,
+            preexec_fn=self._limit_files if any(self._limits.values()) else None,
         )
         assert self.process.stdout is not None
         self.ready_line = self.process.stdout.readline()
@@ -45,8 +54,9 @@ class BrokerProcess:
         return self
 
     def _limit_files(self) -> None:
-        assert self._file_bytes_max is not None
-        resource.setrlimit(resource.RLIMIT_FSIZE, (self._file_bytes_max, self._file_bytes_max))
+        for what, limit in self._limits.items():
+            if limit is not None:
+                resource.setrlimit(what, (limit, limit))
 
     def client(self) -> RawClient:
         return RawClient("127.0.0.1", self.port)
