@@ -6,6 +6,7 @@ from millpond.log.wire.messages.add_partitions_to_txn import ADD_PARTITIONS_TO_T
 from millpond.log.wire.messages.end_txn import END_TXN
 from millpond.log.wire.messages.init_producer_id import INIT_PRODUCER_ID
 
+from tests.twins.consumer_members import ConsumerMember
 from tests.twins.node_world import NodeWorld
 from tests.twins.slow_disk_world import SlowDiskWorld
 from tests.twins.transactional_client import NEW, Writer, visible
@@ -229,6 +230,32 @@ def test_offsets_are_checked_against_the_generation() -> None:
     stale = writer.commit_offsets("g", {ORDERS: 1}, generation=3, member_id="m")
     assert stale is ErrorCode.ILLEGAL_GENERATION
     assert writer.commit_offsets("g", {ORDERS: 1}) is NONE
+
+
+def test_only_a_member_in_its_epoch_commits_for_a_group_that_has_members() -> None:
+    world = World()
+    anna = ConsumerMember(world, "g", "anna", topics=["orders"])
+    anna.beat()
+    writer = world.writer()
+    writer.add_offsets("g")
+
+    def commit(member_id: str, generation: int) -> ErrorCode:
+        return writer.commit_offsets("g", {ORDERS: 1}, generation=generation, member_id=member_id)
+
+    assert commit("anna", anna.epoch - 1) is ErrorCode.ILLEGAL_GENERATION
+    assert commit("bert", anna.epoch) is ErrorCode.UNKNOWN_MEMBER_ID
+    assert commit("", -1) is NONE, "producers from before KIP-447 do not say who they are"
+    assert commit("anna", anna.epoch) is NONE
+
+
+def test_the_new_protocol_adds_the_group_by_committing_its_offsets() -> None:
+    world = World()
+    writer = Writer(world, "w", protocol=NEW)
+    writer.init()
+    for offset, commit in ((5, True), (9, False)):
+        assert writer.commit_offsets("g", {ORDERS: offset}) is NONE
+        assert writer.end(commit=commit) is NONE
+        assert world.committed("g") == {ORDERS: 5}
 
 
 # -- time ------------------------------------------------------------------------------------------
