@@ -10,6 +10,7 @@ transports call back into the protocol without a task per connection.
 """
 
 import asyncio
+import resource
 import ssl
 import uuid
 from collections.abc import AsyncIterator, Sequence
@@ -56,7 +57,8 @@ class Server:
         self.addresses: list[Endpoint | str] = []
         self._log = log
         self._driver = Driver(node, log, on_disk_failed=self._on_disk_failed)
-        self._connections = Connections(self._driver, node.settings)
+        files_max, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._connections = Connections(self._driver, node.settings, files_max)
         self._acceptors: list[Acceptor] = []
         self._failed = asyncio.get_running_loop().create_future()
         self._alarm = Alarm(self._driver)

@@ -34,8 +34,16 @@ COMPLAINTS_MAX: Final = 10
 class Connections:
     """All connections of a server."""
 
-    def __init__(self, driver: Driver, settings: BrokerSettings) -> None:
-        """Begin with none, on the running loop."""
+    def __init__(self, driver: Driver, settings: BrokerSettings, files_max: int) -> None:
+        """Begin with none, on the running loop.
+
+        Args:
+            driver: runs the handlers.
+            settings: say what connections may cost.
+            files_max: how many files the process may open. Connections get half of that at most: if a
+                partition could not open its next segment, the broker would have to stop.
+        """
+        self._connections_max = min(settings.max_connections, files_max // 2)
         self.driver = driver
         self.receive_buffer = memoryview(bytearray(RECEIVE_BYTES))
         self.bytes_in_flight_max = settings.connection_bytes_in_flight
@@ -98,7 +106,7 @@ class Connections:
 
     def expect(self) -> bool:
         """Say whether one more connection may be made, and count on it if so."""
-        if len(self._open) + self._expected < self._settings.max_connections:
+        if len(self._open) + self._expected < self._connections_max:
             self._expected += 1
             return True
         self._counts.refused += 1

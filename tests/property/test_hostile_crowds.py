@@ -18,7 +18,7 @@ from ..twins.raw_client import RawClient
 pytestmark = pytest.mark.long
 
 CROWD = 10_000
-FILES = CROWD + 1000
+FILES = 2 * CROWD
 
 
 @pytest.fixture(autouse=True)
@@ -30,11 +30,15 @@ def _many_files() -> None:
 
 
 def test_ten_thousand_connections(tmp_path: Path) -> None:
-    with Arena(tmp_path, "--set", f"max.connections={CROWD + 1}") as arena, ExitStack() as stack:
+    with Arena(tmp_path, "--set", f"max.connections={CROWD}") as arena, ExitStack() as stack:
         crowd: list[RawClient] = []
-        while len(crowd) < CROWD:  # no more at once than the system keeps until they are accepted
+        while (
+            len(crowd) < CROWD - 200
+        ):  # no more at once than the system keeps until they are accepted
             crowd += [stack.enter_context(arena.client()) for _ in range(200)]
             assert crowd[-1].ask(API_VERSIONS, 3, WHICH_APIS).api_keys
+        crowd += [stack.enter_context(arena.client()) for _ in range(199)]  # and the neighbour
+        assert crowd[-1].ask(API_VERSIONS, 3, WHICH_APIS).api_keys
         with arena.client() as one_too_many:
             assert one_too_many.is_closed_by_broker()
         for client in crowd:
