@@ -51,13 +51,19 @@ class Broker:
 
 @contextlib.contextmanager
 def millpond(data: Path) -> Iterator[Broker]:
-    """Start `millpond broker` in a directory, and stop it at the end."""
+    """Start `millpond broker` in a directory, and stop it at the end.
+
+    A request that it failed to handle may have been tried again unnoticed: it must not have happened.
+    """
     command = [sys.executable, "-m", "millpond.streams.cli", "broker", "--data", str(data)]
     command += ["--listen", "127.0.0.1:0"]
     for name, value in SETTINGS.items():
         command += ["--set", f"{name}={value}"]
     with _running(command, data) as (process, output):
         yield Broker(_address_told(process, output), data / "log")
+    told = output.read_text()
+    assert "Traceback" not in told, told
+    assert process.returncode == 0, f"the broker ended with {process.returncode}: {told}"
 
 
 @contextlib.contextmanager

@@ -44,6 +44,7 @@ COMPRESSIONS = [
     pytest.param("none", marks=feature("no compression")),
     *(pytest.param(name, marks=feature(name)) for name in ("gzip", "snappy", "lz4", "zstd")),
 ]
+QUICKLY = ["-X", "fetch.wait.max.ms=50"]
 GROUP = ["-X", "session.timeout.ms=2000", "-X", "heartbeat.interval.ms=300"]
 
 Kcat = Callable[..., str]
@@ -61,7 +62,10 @@ def kcat(bootstrap: str) -> Kcat:
         *arguments: str, broker: str = bootstrap, sent: bytes = b"", fails: bool = False
     ) -> str:
         done = subprocess.run(
-            ["kcat", "-b", broker, *arguments], input=sent, capture_output=True, timeout=40
+            ["kcat", "-b", broker, *QUICKLY, *arguments],
+            input=sent,
+            capture_output=True,
+            timeout=40,
         )
         assert (done.returncode != 0) == fails, done.stderr.decode()
         return (done.stderr if fails else done.stdout).decode()
@@ -75,7 +79,7 @@ def start(bootstrap: str) -> Iterator[Callable[..., Started]]:
     started: list[Started] = []
 
     def begin(*arguments: str, broker: str = bootstrap) -> Started:
-        command = ["kcat", "-b", broker, *arguments]
+        command = ["kcat", "-b", broker, *QUICKLY, *arguments]
         pipe = subprocess.PIPE
         started.append(subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe))
         return started[-1]
