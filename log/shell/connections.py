@@ -23,6 +23,7 @@ from .frames_in import RECEIVE_BYTES
 _LOG: Final = logging.getLogger("millpond.broker")
 
 SMALL_BYTES: Final = 16 * 1024
+SWEEP_S_MIN: Final = 0.01
 SWEEP_S_MAX: Final = 0.5
 CLOSING_S_MAX: Final = 10.0
 """How long a client may take to read the rest of what it is sent."""
@@ -46,7 +47,7 @@ class Connections:
         self._connections_max = min(settings.max_connections, files_max // 2)
         self.driver = driver
         self.receive_buffer = memoryview(bytearray(RECEIVE_BYTES))
-        self.bytes_in_flight_max = settings.connection_bytes_in_flight
+        self.bytes_in_flight_max = max(settings.connection_bytes_in_flight, 1)  # one at a time
         self._settings = settings
         self._counts: ConnectionCounts = driver.node.metrics.connections
         self._open: set[Connection] = set()
@@ -58,7 +59,7 @@ class Connections:
         self._held_back: dict[Connection, None] = {}
         self._complaints = 0
         self._loop = asyncio.get_running_loop()
-        self._sweep_s = min(settings.connections_max_idle_ms / 4000, SWEEP_S_MAX)
+        self._sweep_s = max(min(settings.connections_max_idle_ms / 4000, SWEEP_S_MAX), SWEEP_S_MIN)
         self._sweeping = self._loop.call_later(self._sweep_s, self._sweep)
         driver.after_turn.append(self._flush)
 
