@@ -5,6 +5,7 @@ costs a tenth of a millisecond, which is little beside a request over the networ
 any event loop.
 """
 
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping
@@ -29,6 +30,9 @@ T = TypeVar("T")
 CALLS_AT_ONCE: Final = 16
 RETRY_PAUSE_S: Final = 0.05
 ATTEMPT_S: Final = 0.5
+
+_AROUND: Final = re.compile(r"^\S+: | \(after \d+ms in state.*\)$")
+"""What librdkafka puts around the cause: a name of the broker, and how often it was so."""
 
 Send = Callable[[AdminClient, float], Mapping[K, "Future[Any]"]]
 
@@ -111,13 +115,12 @@ class Client:
             left = deadline - time.monotonic()
             try:
                 self._admin.list_topics(timeout=max(min(left, ATTEMPT_S), 0.01))
-            except KafkaException as failure:
+            except KafkaException:
                 if left > 0:
                     time.sleep(RETRY_PAUSE_S)
                     continue
                 raise self.unreachable(
-                    f"no broker answers at {self.address} within {timeout_s:g} s: "
-                    f"{error_of(failure).str()}"
+                    f"no broker answers at {self.address} within {timeout_s:g} s"
                 ) from None
             self._told.clear()
             return
@@ -138,7 +141,7 @@ class Client:
 
     def _on_error(self, error: KafkaError) -> None:
         if error.code() != KafkaError._ALL_BROKERS_DOWN:  # says less than what came before it
-            self._told.append(error.str())
+            self._told.append(_AROUND.sub("", error.str()))
 
 
 def _answer(future: "Future[Any]", timeout_s: float) -> Any:

@@ -145,6 +145,6 @@ def translated(
     """
     kind = above.get(error.code()) or ERRORS.get(error.code())
     text = error.str()
-    if kind is None:
-        return LogError(f"{subject}: {text} ({error.name()})")
-    return kind(f"{subject}: {text}")
+    if str(subject) not in text:
+        text = f"{subject}: {text}"
+    return LogError(f"{text} ({error.name()})") if kind is None else kind(text)

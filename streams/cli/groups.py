@@ -5,18 +5,18 @@ lag in offsets may be larger than the number of records that wait, and only zero
 """
 
 import sys
-from pathlib import Path
 
 from ...log.errors import ConfigError
 from ...log.interface import Log
 from ...log.model import CommittedOffset, Offset, TopicPartition
 from . import look
+from .place import Place, opened
 from .show import columns
 
 
-async def show_groups(data: Path, group: str | None) -> None:
+async def show_groups(place: Place, group: str | None) -> None:
     """Print all groups, or one of them partition by partition."""
-    async with look.opened(data) as log:
+    async with opened(place) as log:
         known = await log.groups()
         if group is None:
             print(await _list(log, known))
@@ -34,7 +34,7 @@ async def _list(log: Log, groups: list[str]) -> str:
         lag = sum(lag_of(at.offset, ends.get(partition)) for partition, at in committed.items())
         rows.append((group, len(committed), lag, ", ".join(topics)))
     if not rows:
-        return "There are no groups yet: each is made by the first commit of a worker."
+        return "There are no groups yet: each is made by the first commit in it."
     return columns(("group", "partitions", "lag", "topics"), rows, sys.stdout)
 
 

@@ -1,4 +1,4 @@
-"""What all commands that look into a data directory share: open its log, find a topic, read a range.
+"""What all commands that look into a log share: open that of a directory, find a topic, read a range.
 
 The log is opened read-only, which needs no lock and changes nothing. Names that do not exist are
 answered with those that do.
@@ -16,6 +16,9 @@ from ...log.embedded import EmbeddedLog
 from ...log.errors import ConfigError
 from ...log.interface import Log
 from ...log.model import Fetched, Offset, Record, TopicDescription, TopicPartition
+
+DATA: Final = Path("data")
+"""Where commands look that are told nothing; what `App(data=…)` is by default."""
 
 CHOICES_MAX: Final = 12
 READ_BYTES: Final = 1 << 20
@@ -67,6 +70,17 @@ def _data_directories_near(data: Path) -> list[Path]:
     beside = [path.parent for path in Path("data").glob("*/log")]
     candidates = [*nearest, *sorted(inside), Path("data"), *sorted(beside)]
     return [path for path in dict.fromkeys(candidates) if _is_log(log_directory(path))]
+
+
+def bytes_on_disk(data: Path, partition: TopicPartition) -> int:
+    """Return how many bytes a partition's segments take."""
+    total = 0
+    for segment in (log_directory(data) / str(partition)).glob("*.log"):
+        try:
+            total += segment.stat().st_size
+        except FileNotFoundError:  # deleted by retention meanwhile
+            continue
+    return total
 
 
 # -- names -------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """`millpond send`: put records into a topic, from the command line or from stdin.
 
-This writes, so it needs the directory for itself: not beside a running worker. What can be read from
+This writes, so it needs a data directory for itself: not beside a running worker or broker. Through a
+broker it can be done at any time. What can be read from
 stdin at once is appended at once, so a file goes fast and a slow pipe goes at its own pace.
 """
 
@@ -10,18 +11,17 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import anyio
 
-from ...log.embedded import EmbeddedLog
 from ...log.errors import ConfigError, LogLocked
 from ...log.interface import Producer
 from ...log.model import Headers, NewRecord, TopicPartition
 from ..engine.partitioner import Partitioner
 from . import look
 from .changelogs import CHANGELOG_SUFFIX
+from .place import Place, opened_to_change
 
 READ_BYTES: Final = 1 << 18
 
@@ -39,11 +39,10 @@ class Outgoing:
     headers: Headers = ()
 
 
-async def send_records(data: Path, outgoing: Outgoing) -> None:
+async def send_records(place: Place, outgoing: Outgoing) -> None:
     """Append the records; return when they are durable."""
-    look.check_has_log(data)
     try:
-        async with EmbeddedLog.open(look.log_directory(data)) as log:
+        async with opened_to_change(place, "nothing was sent") as log:
             topic = await look.find_topic(log, outgoing.topic)
             if topic.internal or topic.name.endswith(CHANGELOG_SUFFIX):
                 raise ConfigError(
@@ -57,8 +56,8 @@ async def send_records(data: Path, outgoing: Outgoing) -> None:
             await _send_all(await log.producer(), outgoing, choose)
     except LogLocked as error:
         raise LogLocked(
-            f"nothing was sent. {error} An app can take in records while it runs: with `topic.send` "
-            "in its own @app.task or @app.timer."
+            f"{error} An app can take in records while it runs: with `topic.send` in its own "
+            "@app.task or @app.timer."
         ) from None
 
 

@@ -10,7 +10,6 @@ import time as clock
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from dataclasses import dataclass
 from heapq import merge
-from pathlib import Path
 from typing import Final, Literal, TextIO
 
 import anyio
@@ -19,7 +18,7 @@ from ...log.embedded import EmbeddedLog
 from ...log.interface import Log
 from ...log.model import Offset, Record, Timestamp, TopicPartition
 from . import look, show
-from .topics import bytes_on_disk
+from .place import Place, opened
 
 POLL_S: Final = 0.25
 REST: Final = 4
@@ -53,10 +52,10 @@ class Wanted:
     format: Literal["text", "json"] = "text"
 
 
-async def show_records(data: Path, wanted: Wanted) -> None:
+async def show_records(place: Place, wanted: Wanted) -> None:
     """Print the records that are wanted."""
     show_record = _json_line if wanted.format == "json" else _text_lines(sys.stdout)
-    async with look.opened(data) as log:
+    async with opened(place) as log:
         topic = await look.find_topic(log, wanted.topic)
         partitions = look.partitions_of(topic, wanted.partitions)
         ends = await log.end_offsets(partitions)
@@ -70,7 +69,12 @@ async def show_records(data: Path, wanted: Wanted) -> None:
             left = None
         if wanted.follow and left != 0:
             sys.stdout.flush()
-            await _print_some(_follow(data, log, ends), show_record, left)
+            found = (
+                _follow_directory(place, log, ends)
+                if isinstance(log, EmbeddedLog)
+                else _follow(log, ends)
+            )
+            await _print_some(found, show_record, left)
 
 
 # -- which records -----------------------------------------------------------------------------
@@ -119,13 +123,32 @@ async def _from(
 
 
 async def _follow(
-    data: Path, log: EmbeddedLog, positions: dict[TopicPartition, Offset]
+    log: Log, positions: dict[TopicPartition, Offset]
+) -> AsyncGenerator[Placed, None]:
+    """Yield what comes, for ever."""
+    reader = log.reader()
+    try:
+        reader.assign(positions)
+        while True:
+            each = [
+                [(fetched.partition, record) for record in fetched.records]
+                for fetched in await reader.read()
+            ]
+            for placed in merge(*each, key=lambda placed: placed[1].timestamp):
+                yield placed
+            sys.stdout.flush()
+    finally:
+        await reader.aclose()
+
+
+async def _follow_directory(
+    place: Place, log: EmbeddedLog, positions: dict[TopicPartition, Offset]
 ) -> AsyncGenerator[Placed, None]:
     """Yield what comes, for ever. Another process writes it, so we have to look for it."""
     sizes: dict[TopicPartition, int] = {}
     while True:
         began = clock.monotonic()
-        now = {partition: bytes_on_disk(data, partition) for partition in positions}
+        now = {partition: look.bytes_on_disk(place.data, partition) for partition in positions}
         if now != sizes:
             sizes = now
             await log.refresh()

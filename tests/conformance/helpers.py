@@ -64,7 +64,7 @@ async def has_no_open_transaction(log: Log, tp: TopicPartition) -> bool:
 async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
     """Wait until something holds that a cluster does after it has answered."""
     with anyio.fail_after(10):
-        while not await holds():
+        while not await holds():  # noqa: ASYNC110 - only asking tells
             await anyio.sleep(0.02)
 
 

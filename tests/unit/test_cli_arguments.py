@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from millpond.streams.cli import plain_worker, run
-from millpond.streams.cli.program import moment
+from millpond.streams.cli.arguments import moment
 from millpond.streams.errors import ConfigError
 
 Captured = pytest.CaptureFixture[str]
