@@ -246,6 +246,20 @@ def test_commits_in_flight_at_the_same_time_keep_their_order_and_are_waited_for(
     assert world.committed("readers", "a", 0) == 3
 
 
+@pytest.mark.parametrize("version", [7, 9])
+def test_an_offset_is_told_when_it_is_on_disk(version: int) -> None:
+    world = world_with_topics()
+    world.hold_syncs = True
+    world.node.offsets.append_commit("tool", {TopicPartition("a", 0): CommittedOffset(7)}, 1)
+    groups = [OffsetFetchRequestGroup(group_id="tool", topics=None)]
+    request = OffsetFetchRequest(group_id="tool", topics=None, groups=groups)
+    asked = world.send(OFFSET_FETCH, version, request)
+    assert not asked.done
+    world.hold_syncs = False
+    world.sleep(0)
+    assert asked.done
+
+
 # -- deleting --------------------------------------------------------------------------------------
 
 

@@ -89,6 +89,22 @@ def test_a_rebalance_that_begins_while_coming_back_is_written_takes_it_in() -> N
     assert restarted.generation == 3
 
 
+@pytest.mark.parametrize("version", [8, 9])
+def test_of_two_that_come_back_at_once_the_later_one_stays(version: int) -> None:
+    world = GroupWorld()
+    first, second = group_of(world, "one", "two")
+    world.hold_syncs = True
+    early, late = back(world, first), back(world, first)
+    refused, rejoining = early.join(version), late.join(version)
+    assert not rejoining.done, "its place is not on disk yet"
+    world.hold_syncs = False
+    world.sleep(0)
+    assert refused.response is not None
+    assert refused.response.error_code == ErrorCode.FENCED_INSTANCE_ID
+    assert late.take(rejoining).skip_assignment == (version == 9)
+    assert late.heartbeat() == second.heartbeat() == ErrorCode.NONE
+
+
 def test_coming_back_with_what_others_do_not_support_is_refused() -> None:
     world = GroupWorld()
     _first, second = group_of(world, "one", "two")
