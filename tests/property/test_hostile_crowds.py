@@ -32,9 +32,7 @@ def _many_files() -> None:
 def test_ten_thousand_connections(tmp_path: Path) -> None:
     with Arena(tmp_path, "--set", f"max.connections={CROWD}") as arena, ExitStack() as stack:
         crowd: list[RawClient] = []
-        while (
-            len(crowd) < CROWD - 200
-        ):  # no more at once than the system keeps until they are accepted
+        while len(crowd) < CROWD - 200:  # in groups: the system keeps only some until it is asked
             crowd += [stack.enter_context(arena.client()) for _ in range(200)]
             assert crowd[-1].ask(API_VERSIONS, 3, WHICH_APIS).api_keys
         crowd += [stack.enter_context(arena.client()) for _ in range(199)]  # and the neighbour

@@ -38,7 +38,7 @@ from .plain_requests import (
 from .raw_client import RawClient
 
 NEIGHBOURS_TOPIC = "neighbour"
-ANSWERED_S_MAX = 10.0
+ANSWERED_S_MAX = 30.0
 RSS_BYTES_MAX = 150 * 1024 * 1024
 
 
@@ -63,7 +63,7 @@ class Neighbour:
     def wait_for_answers(self, count: int = 3) -> None:
         """Wait until it was answered some times more."""
         before = len(self.promised)
-        for _ in range(3000):
+        for _ in range(6000):
             if self.failure is not None:
                 raise self.failure
             if len(self.promised) >= before + count:
