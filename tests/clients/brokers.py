@@ -69,18 +69,26 @@ def millpond(data: Path) -> Iterator[Broker]:
 @contextlib.contextmanager
 def apache_kafka(data: Path, jars: Path) -> Iterator[Broker]:
     """Start Apache Kafka, as one node, in a directory, and stop it at the end."""
+    java = ["java", "-Xmx512m", "-XX:+UseSerialGC", "-cp", f"{jars}/*"]
+    properties = data / "server.properties"
+    if not properties.exists():
+        _format_for_kafka(properties, java)
+    port = int(properties.read_text().split("listeners=PLAINTEXT://127.0.0.1:")[1].split(",")[0])
+    with _running([*java, "kafka.Kafka", str(properties)], data) as (process, output):
+        _wait_until(process, output, lambda: _accepts_connections(port))
+        yield Broker(f"127.0.0.1:{port}", data / "log")
+
+
+def _format_for_kafka(properties: Path, java: list[str]) -> None:
     port, controller_port = _free_ports(2)
-    log_directory = data / "log"
     settings = {
         **KAFKA_SETTINGS,
         "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}",
         "controller.quorum.bootstrap.servers": f"127.0.0.1:{controller_port}",
-        "log.dirs": log_directory,
+        "log.dirs": properties.parent / "log",
     }
-    data.mkdir(parents=True, exist_ok=True)
-    properties = data / "server.properties"
+    properties.parent.mkdir(parents=True, exist_ok=True)
     properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
-    java = ["java", "-Xmx512m", "-XX:+UseSerialGC", "-cp", f"{jars}/*"]
     storage_tool = [*java, "kafka.tools.StorageTool"]
     cluster_id = subprocess.check_output([*storage_tool, "random-uuid"], text=True).strip()
     subprocess.run(
@@ -88,9 +96,6 @@ def apache_kafka(data: Path, jars: Path) -> Iterator[Broker]:
         check=True,
         stdout=subprocess.DEVNULL,
     )
-    with _running([*java, "kafka.Kafka", str(properties)], data) as (process, output):
-        _wait_until(process, output, lambda: _accepts_connections(port))
-        yield Broker(f"127.0.0.1:{port}", log_directory)
 
 
 @contextlib.contextmanager

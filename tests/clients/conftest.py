@@ -10,7 +10,8 @@ All tests of a process share one broker; each has its own topics and groups.
 
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -57,21 +58,31 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
     return report
 
 
+StartBroker = Callable[[Path], AbstractContextManager[Broker]]
+
+
+@pytest.fixture(scope="session")
+def start_broker(pytestconfig: pytest.Config) -> StartBroker:
+    """Start brokers in directories, also ones in which one has run before."""
+    which = pytestconfig.getoption("--broker", "millpond")
+    if which == "kafka":
+        return partial(brokers.apache_kafka, jars=java_runtime.JARS)
+    if which == "millpond":
+        return brokers.millpond
+    return lambda _: pytest.skip(f"{which} is not ours to start")
+
+
 @pytest.fixture(scope="session")
 def broker(
-    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+    pytestconfig: pytest.Config,
+    start_broker: StartBroker,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Broker]:
     which = pytestconfig.getoption("--broker", "millpond")
     if ":" in which:
         yield Broker(which, log_directory=None)
         return
-    data = tmp_path_factory.mktemp("broker") / "data"
-    starting = (
-        brokers.apache_kafka(data, java_runtime.JARS)
-        if which == "kafka"
-        else brokers.millpond(data)
-    )
-    with starting as broker:
+    with start_broker(tmp_path_factory.mktemp("broker") / "data") as broker:
         yield broker
 
 

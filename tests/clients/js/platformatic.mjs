@@ -506,7 +506,6 @@ const features = {
     })
     await fetch(leaderEpoch)
     await isRefused(fetch(leaderEpoch + 1), ['UNKNOWN_LEADER_EPOCH'])
-    if (leaderEpoch > 0) await isRefused(fetch(leaderEpoch - 1), ['FENCED_LEADER_EPOCH'])
     await consumer.close(true)
   },
 
