@@ -305,8 +305,9 @@ class Reader(Client):
                         "auto.offset.reset": "earliest",
                         "enable.auto.commit": False,
                         "isolation.level": "read_committed",
-                        "session.timeout.ms": 2000,
-                        "heartbeat.interval.ms": 300,
+                        # short, for the member of an instance that is gone holds up the next one
+                        "session.timeout.ms": 500,
+                        "heartbeat.interval.ms": 100,
                     }
                 ),
                 logger=quiet(),

@@ -35,7 +35,7 @@ from tests.crash.broker_clients import (
 
 SETTINGS = {
     "group.initial.rebalance.delay.ms": 0,
-    "group.min.session.timeout.ms": 1000,
+    "group.min.session.timeout.ms": 500,
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": 500,
 }
 
@@ -177,6 +177,7 @@ def check_reader(history: History, reader: Reader) -> None:
     """Nobody has seen what is not there in the end, and the group missed nothing."""
     wrong = {at: v for at, v in reader.seen.items() if history.get(at) != v}
     assert not wrong, f"seen, and not committed: {wrong}"
+    assert reader.resumed, "nothing was read, so nothing was tried"
     for partition, first, acknowledged, attempted in reader.resumed:
         assert first >= acknowledged, "a commit was forgotten"
         missed = [at for at in history if at[0] == partition and attempted <= at[1] < first]
