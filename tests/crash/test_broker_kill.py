@@ -24,13 +24,15 @@ from tests.crash.broker_clients import (
     PARTITIONS,
     PATIENCE_S,
     AiokafkaIdempotent,
+    Idempotent,
+    Reader,
+    quiet,
+)
+from tests.crash.transactional_clients import (
     AiokafkaTransactional,
     Attempt,
     Copier,
-    Idempotent,
-    Reader,
     Transactional,
-    quiet,
 )
 
 SETTINGS = {
