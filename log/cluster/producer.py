@@ -84,6 +84,14 @@ class Delivery:
         if not self._left:
             self._on_complete()
 
+    def include(self, earlier: "Delivery") -> None:
+        """Count what another call has delivered as part of this one."""
+        for partition, part in earlier.parts.items():
+            if part.start is not None:
+                mine = self.part(partition)
+                mine.start = part.start if mine.start is None else min(mine.start, part.start)
+                mine.end = max(mine.end, part.end)
+
     def appended(
         self, leader_epochs: Mapping[TopicPartition, int]
     ) -> dict[TopicPartition, Appended]:
@@ -220,12 +228,16 @@ class ClusterProducer:
                     await event.wait()
                 self._last = shared
             async with shared.turn:
+                earlier = []
                 for part in parts[:-1]:
-                    await self._finish(await self._send(shared, part))
+                    earlier.append(await self._send(shared, part))
+                    await self._finish(earlier[-1])
                 delivery, event = await self._send(shared, parts[-1])
                 if len(parts) > 1:  # nothing may join a batch that is full
                     await event.wait()
         await self._finish((delivery, event))
+        for one, _event in earlier:
+            delivery.include(one)
         return delivery.appended(await self._offsets.leader_epochs(delivery.parts))
 
     async def _send(

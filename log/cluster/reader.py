@@ -73,6 +73,7 @@ class Arrived:
     leader_epoch: int
     records: list[ClusterRecord] = field(default_factory=list)
     bytes: int = 0
+    is_all: bool = False
     error: KafkaError | None = None
 
     def merge(self, later: "Arrived") -> None:
@@ -83,6 +84,7 @@ class Arrived:
             self.leader_epoch = later.leader_epoch
         self.next_offset = max(self.next_offset, later.next_offset)
         self.end_offset = max(later.end_offset, self.next_offset)
+        self.is_all = later.is_all
         self.error = self.error or later.error
 
 
@@ -110,6 +112,7 @@ class ClusterReader:
         self._missed: set[str] = set()
         self._next_look = 0.0
         self._known_ends: dict[TopicPartition, Offset] = {}
+        self._told_ends: dict[TopicPartition, Offset] = {}
 
     def assign(self, positions: Mapping[TopicPartition, Offset]) -> None:
         with self._lock:
@@ -117,6 +120,7 @@ class ClusterReader:
             self._begun = False
             self._positions = dict(positions)
             self._arrived = {}
+            self._told_ends = {}
             self._paused = set()
 
     def pause(self, partitions: Iterable[TopicPartition]) -> None:
@@ -305,7 +309,7 @@ class ClusterReader:
             return
         is_end = error.code() == KafkaError._PARTITION_EOF
         at = offset if is_end and offset is not None else 0
-        one = Arrived(at, at, -1, error=None if is_end else error)
+        one = Arrived(at, at, -1, is_all=is_end, error=None if is_end else error)
         partition = TopicPartition(topic, number)
         if partition in arrived:
             arrived[partition].merge(one)
@@ -322,7 +326,7 @@ class ClusterReader:
                 for partition in self._positions
                 if partition in self._arrived
                 and partition not in self._paused
-                and self._arrived[partition].next_offset > self._positions[partition]
+                and self._has_news(partition, self._arrived[partition])
             ]
             fetched = []
             for served, (partition, arrived) in enumerate(ready):
@@ -335,8 +339,16 @@ class ClusterReader:
                 self._positions[partition] = one.next_offset
                 if not arrived.records and arrived.error is None:
                     del self._arrived[partition]
+                self._told_ends[partition] = one.end_offset
                 fetched.append(one)
             return fetched
+
+    def _has_news(self, partition: TopicPartition, arrived: Arrived) -> bool:
+        """Whether there is something to hand over: what moves the position, or corrects the end."""
+        position = self._positions[partition]
+        if arrived.next_offset > position:
+            return True
+        return arrived.is_all and self._told_ends.get(partition, position) > position
 
     async def _raise_failure(self) -> None:
         """Raise what librdkafka has said of a partition, once all before it was handed over."""

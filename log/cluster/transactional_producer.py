@@ -18,7 +18,7 @@ import anyio
 import anyio.to_thread
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from ..errors import Fenced, InvalidTransactionState, MillpondError
+from ..errors import Fenced, InvalidTransactionState, MillpondError, OutOfSequence
 from ..interface import RecordsByPartition
 from ..model import Appended, CommittedOffset, Compression, TopicPartition
 from .client import Client
@@ -31,6 +31,9 @@ from .topics import Topics
 T = TypeVar("T")
 
 RETRY_PAUSE_S: Final = 0.05
+VAGUE: Final = frozenset({KafkaError._FATAL, KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
+"""What librdkafka says of records for whose sake nothing went wrong: the next call tells the cause."""
+
 GroupMetadata = Callable[[str], object]
 """Returns what librdkafka knows of a member of a group; or of somebody who is none."""
 
@@ -58,6 +61,7 @@ class ClusterTransactionalProducer:
         self._turn = anyio.Lock(fast_acquire=True)
         self._thread = anyio.CapacityLimiter(1)
         self._failed: MillpondError | None = None
+        self._aborted = False
 
     async def init(self) -> None:
         """Fence the producer before, and let what it left open be decided.
@@ -91,7 +95,7 @@ class ClusterTransactionalProducer:
                 return {}
             # Once begun, it is brought to its end: nobody could tell what a cancelled one has done.
             with anyio.CancelScope(shield=True):
-                delivery = await self._in_thread(lambda: self._commit(parts, group, offsets))
+                delivery = await self._in_thread(lambda: self._commit_once(parts, group, offsets))
                 epochs = await self._offsets.leader_epochs(delivery.parts)
         return delivery.appended(epochs)
 
@@ -105,6 +109,25 @@ class ClusterTransactionalProducer:
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
         return await anyio.to_thread.run_sync(call, limiter=self._thread)
+
+    def _commit_once(
+        self,
+        parts: list[RecordsByPartition],
+        group: str,
+        offsets: Mapping[TopicPartition, CommittedOffset],
+    ) -> Delivery:
+        """Commit; again, if librdkafka has lost count after what was aborted before.
+
+        Of a record that the broker refuses librdkafka keeps the sequence number, which spoils the next
+        transaction, too, before anything of it was sent.
+        """
+        after_abort, self._aborted = self._aborted, False
+        try:
+            return self._commit(parts, group, offsets)
+        except OutOfSequence:
+            if not (after_abort and self._aborted):
+                raise
+        return self._commit(parts, group, offsets)
 
     def _commit(
         self,
@@ -146,16 +169,15 @@ class ClusterTransactionalProducer:
                 if sent < len(new):
                     served(self._producer.poll, RETRY_PAUSE_S)
         served(self._producer.flush, max(deadline - time.monotonic(), 0.1))
-        # What a fatal error is about, only librdkafka's next call tells.
-        if delivery.error is not None and delivery.error.code() != KafkaError._FATAL:
+        if delivery.error is not None and delivery.error.code() not in VAGUE:
             raise KafkaException(delivery.error)
 
     def _ended(
         self, error: KafkaError, of_delivery: KafkaError | None, deadline: float
     ) -> MillpondError:
         """Abort what failed, if that can be done; return what to tell."""
-        is_vague = of_delivery is None or error.fatal() or _fences(error)
-        cause = self._typed(error if is_vague or of_delivery is None else of_delivery)
+        tells_more = of_delivery is not None and of_delivery.code() not in VAGUE
+        cause = self._typed(of_delivery if of_delivery and tells_more else error)
         if error.fatal() or _fences(error):
             self._failed = cause
             return cause
@@ -165,6 +187,7 @@ class ClusterTransactionalProducer:
             also = error_of(failure)
             self._failed = self._typed(also) if _fences(also) else cause
             return self._failed
+        self._aborted = True
         return cause
 
     def _insist(self, call: Callable[[float], Any], deadline: float) -> None:

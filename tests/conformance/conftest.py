@@ -87,7 +87,7 @@ def cluster(
         with apache_kafka(tmp_path_factory.mktemp("kafka"), JARS) as kafka:
             yield from served(kafka.address)
     else:
-        with RunningBroker() as broker:
+        with RunningBroker(settings={"log.retention.ms": "-1"}) as broker:  # records are of 2023
             yield from served(f"127.0.0.1:{broker.port}")
 
 
