@@ -93,7 +93,8 @@ def bootstrap(broker: Broker) -> str:
 
 @pytest.fixture(scope="session")
 def admin(bootstrap: str) -> AdminClient:
-    return AdminClient({"bootstrap.servers": bootstrap})
+    quiet = {"log_level": 2}  # it sees the broker stop before it ends itself
+    return AdminClient({"bootstrap.servers": bootstrap, **quiet})
 
 
 @pytest.fixture
