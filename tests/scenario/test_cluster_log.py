@@ -2,6 +2,7 @@
 
 import random
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -33,6 +34,8 @@ from millpond.tests.twins.broker_process import BrokerProcess
 from millpond.tests.twins.running_broker import RunningBroker
 
 pytestmark = pytest.mark.anyio
+
+TLS = Path(__file__).parent / "tls"
 
 
 @pytest.fixture
@@ -243,3 +246,20 @@ async def test_a_broker_that_is_killed_and_comes_back_is_no_error(tmp_path: Path
             await transactional.commit({OTHER: some(3, "after")}, group="g", offsets=offsets)
             assert len(await values(log, OTHER)) == 6
             assert await log.committed_offsets("g") == offsets
+
+
+async def test_everything_over_tls() -> None:
+    """librdkafka's connections, and our own, take the same settings."""
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(TLS / "localhost.pem", TLS / "localhost.key")
+    settings = {"security.protocol": "ssl", "ssl.ca.location": str(TLS / "localhost.pem")}
+    with RunningBroker(tls=server, settings={"log.retention.ms": "-1"}) as broker:
+        url = f"kafka://localhost:{broker.port}"
+        async with ClusterLog.open(url, settings=settings) as log:
+            await make_topic(log)
+            appended = await (await log.producer()).append({ORDERS: some(3)})
+            assert await values(log) == [b"v0", b"v1", b"v2"]
+            assert await log.epoch_end_offset(ORDERS, appended[ORDERS].leader_epoch) == 3
+        with pytest.raises(Unreachable):
+            async with ClusterLog.open(url, connect_timeout_s=0.3):
+                raise AssertionError("a listener of TLS answers nobody else")
