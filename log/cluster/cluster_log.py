@@ -8,7 +8,8 @@ interface are weaker here, for neither the protocol nor librdkafka has a way to 
 
 - Topics are created, altered and deleted one by one, after all were checked. So are records.
 - A commit is decided and durable when it returns, but Apache Kafka writes its markers afterwards:
-  committed reads see it some milliseconds later. The group's offsets are waited for when asked for.
+  committed reads see it some milliseconds later. Its offsets are waited for when they are asked for
+  by partition.
 - What a group has committed in a topic that is deleted is forgotten some time later.
 - A transactional producer compresses as the settings say (``compression.type``).
 - A record of the timestamp 0 gets 1; the metadata of a committed offset holds 4095 bytes at most.

@@ -4,9 +4,11 @@ A group that has members is left alone: the cluster refuses what others say of i
 is a member commits as one; in a transaction, see `transactional_producer.py`.
 """
 
+import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import Future
+from typing import Any, Final
 
 import anyio
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError
@@ -15,7 +17,8 @@ from confluent_kafka.admin import AdminClient
 
 from ..errors import GroupActive, RecordTooLarge
 from ..model import CommittedOffset, TopicPartition
-from .client import Client
+from .client import RETRY_PAUSE_S, Client
+from .failures import TRANSIENT
 from .topics import Topics
 
 METADATA_BYTES_MAX: Final = 4095
@@ -51,9 +54,10 @@ class GroupOffsets:
     async def committed(
         self, group: str, partitions: Iterable[TopicPartition] | None
     ) -> dict[TopicPartition, CommittedOffset]:
-        found = (await self._committed([group]))[group]
-        wanted = found if partitions is None else [each for each in partitions if each in found]
-        return {each: found[each] for each in wanted}
+        wanted = None if partitions is None else list(partitions)
+        if wanted == []:
+            return {}
+        return (await self._committed([group], wanted))[group]
 
     async def commit(self, group: str, offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
         """Commit from outside of the group.
@@ -91,31 +95,49 @@ class GroupOffsets:
                 )
 
     async def _committed(
-        self, groups: Iterable[str]
+        self, groups: Iterable[str], partitions: Collection[TopicPartition] | None = None
     ) -> dict[str, dict[TopicPartition, CommittedOffset]]:
-        wanted = list(groups)
+        """Ask until no transaction that decides the answer is still being completed.
 
-        def send(admin: AdminClient, left: float) -> dict[str, object]:
+        Where no partitions are named, Apache Kafka passes over one whose first commit is just that.
+        """
+        wanted = list(groups)
+        places = None if partitions is None else [ClientPartition(*each) for each in partitions]
+
+        def send(admin: AdminClient, left: float) -> dict[str, Future[Any]]:
             return {  # librdkafka takes one group per call
                 group: admin.list_consumer_group_offsets(
-                    [ConsumerGroupTopicPartitions(group)], require_stable=True, request_timeout=left
+                    [ConsumerGroupTopicPartitions(group, places)],
+                    require_stable=True,
+                    request_timeout=left,
                 )[group]
                 for group in wanted
             }
 
-        answers = await self._client.ask_all(send)  # type: ignore[arg-type]
-        return {
-            group: {
-                TopicPartition(one.topic, one.partition): CommittedOffset(
-                    one.offset,
-                    -1 if one.leader_epoch is None else one.leader_epoch,
-                    one.metadata or "",
-                )
-                for one in answer.topic_partitions
-                if one.error is None and one.offset >= 0
-            }
-            for group, answer in answers.items()
-        }
+        deadline = time.monotonic() + self._client.address.timeout_s
+        while True:
+            answers = await self._client.ask_all(send)
+            unsettled = [
+                one
+                for answer in answers.values()
+                for one in answer.topic_partitions or ()
+                if one.error is not None and one.error.code() in TRANSIENT
+            ]
+            if not unsettled:
+                return {group: _committed_in(answer) for group, answer in answers.items()}
+            if time.monotonic() > deadline:
+                raise self._client.typed(unsettled[0].error, f"groups {wanted}")
+            await anyio.sleep(RETRY_PAUSE_S)
+
+
+def _committed_in(answer: ConsumerGroupTopicPartitions) -> dict[TopicPartition, CommittedOffset]:
+    return {
+        TopicPartition(one.topic, one.partition): CommittedOffset(
+            one.offset, -1 if one.leader_epoch is None else one.leader_epoch, one.metadata or ""
+        )
+        for one in answer.topic_partitions or ()
+        if one.error is None and one.offset >= 0
+    }
 
 
 def to_client(offsets: Mapping[TopicPartition, CommittedOffset]) -> list[ClientPartition]:

@@ -85,6 +85,7 @@ async def test_a_commit_of_offsets_alone(log: Log) -> None:
     producer = await log.transactional_producer("task-0")
     done = await producer.commit({}, group="g", offsets={ORDERS: CommittedOffset(5)})
     assert done == {}
+    assert await log.committed_offsets("g", [ORDERS]) == {ORDERS: CommittedOffset(5)}
     assert await log.committed_offsets("g") == {ORDERS: CommittedOffset(5)}
     assert await log.end_offsets([ORDERS]) == {ORDERS: 0}
 
