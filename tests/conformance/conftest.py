@@ -63,6 +63,7 @@ SETTINGS = [
     ("asyncio", "files"),
     ("asyncio", "cluster"),
     pytest.param(("trio", "files"), marks=pytest.mark.long),
+    pytest.param(("trio", "cluster"), marks=pytest.mark.long),
     pytest.param(("asyncio", "files-os"), marks=pytest.mark.long),
 ]
 
