@@ -58,8 +58,8 @@ class ClusterLog:
         self._client = client
         self._topics = Topics(client)
         self._offsets = Offsets(client, self._topics)
-        self._groups = GroupOffsets(client, self._topics)
         self._direct = Direct(client.address)
+        self._groups = GroupOffsets(client, self._topics, self._direct)
         self._shared: dict[Compression, SharedProducer] = {}
         self._readers: weakref.WeakSet[ClusterReader] = weakref.WeakSet()
         self._transactional: weakref.WeakSet[ClusterTransactionalProducer] = weakref.WeakSet()

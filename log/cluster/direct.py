@@ -1,8 +1,8 @@
 """A few questions that librdkafka has no call for, over a connection of our own and our own codec.
 
 These are the end of a leader epoch (KIP-101), without which nobody can tell whether a position is
-still on the log's history; and the size of partitions (KIP-113). They are rare, so each call makes
-its connections and closes them. Versions are those that Kafka 2.8 and later understand.
+still on the log's history; the size of partitions (KIP-113); and what `committed.py` asks. They are
+rare, so each call makes its connections and closes them. Versions are those that Kafka 2.8 and later understand.
 
 This speaks plain TCP and TLS. SASL is librdkafka's alone: with it, these questions can't be asked.
 """
@@ -66,8 +66,8 @@ class Direct:
             replica_id=CONSUMER,
             topics=[OffsetForLeaderTopic(topic=partition.topic, partitions=[wanted])],
         )
-        with self._connected(host, port) as connection:
-            answer = _ask(connection, OFFSET_FOR_LEADER_EPOCH, EPOCH_VERSION, request)
+        with self.connected(host, port) as connection:
+            answer = self.ask(connection, OFFSET_FOR_LEADER_EPOCH, EPOCH_VERSION, request)
         found = answer.topics[0].partitions[0]
         _check(found.error_code, str(partition))
         return found.end_offset
@@ -88,8 +88,8 @@ class Direct:
         )
         sizes: dict[TopicPartition, int] = {}
         for broker in metadata.brokers:
-            with self._connected(broker.host, broker.port) as connection:
-                answer = _ask(connection, DESCRIBE_LOG_DIRS, LOG_DIRS_VERSION, request)
+            with self.connected(broker.host, broker.port) as connection:
+                answer = self.ask(connection, DESCRIBE_LOG_DIRS, LOG_DIRS_VERSION, request)
             for directory in answer.results:
                 for topic in directory.topics:
                     for each in topic.partitions:
@@ -116,18 +116,32 @@ class Direct:
             topics=[MetadataRequestTopic(name=name) for name in topics],
             allow_auto_topic_creation=False,
         )
+        return self.ask_any(METADATA, METADATA_VERSION, request)
+
+    def ask_any(self, api: Api[RequestT, ResponseT], version: int, request: RequestT) -> ResponseT:
+        """Ask the first broker that can be reached.
+
+        Raises:
+            Unreachable: none can.
+        """
         failed: Exception | None = None
         for server in self._address.servers:
             host, _, port = server.rpartition(":")
             try:
-                with self._connected(host.strip("[]"), int(port)) as connection:
-                    return _ask(connection, METADATA, METADATA_VERSION, request)
+                with self.connected(host.strip("[]"), int(port)) as connection:
+                    return self.ask(connection, api, version, request)
             except Unreachable as error:
                 failed = error
         assert failed is not None
         raise failed
 
-    def _connected(self, host: str, port: int) -> socket.socket:
+    def connected(self, host: str, port: int) -> socket.socket:
+        """Connect to a broker.
+
+        Raises:
+            Unreachable: that can't be done.
+            LogError: it would need SASL.
+        """
         settings = self._address.settings
         protocol = str(settings.get("security.protocol", "plaintext")).lower()
         if protocol not in {"plaintext", "ssl"}:
@@ -141,6 +155,29 @@ class Direct:
             return connection if protocol == "plaintext" else self._secured(connection, host)
         except OSError as error:
             raise Unreachable(f"the broker at {host}:{port} can't be reached: {error}") from None
+
+    @staticmethod
+    def ask(
+        connection: socket.socket, api: Api[RequestT, ResponseT], version: int, request: RequestT
+    ) -> ResponseT:
+        """Ask over a connection, and wait for the response.
+
+        Raises:
+            Unreachable: none comes, or none that makes sense.
+        """
+        try:
+            connection.sendall(encode_request(api, version, 1, "millpond", request))
+            (length,) = LENGTH.unpack(_receive(connection, LENGTH.size))
+            if not 0 <= length <= FRAME_BYTES_MAX:
+                raise LogError(f"{api.name}: the broker announces a response of {length} bytes")
+            _correlation_id, response = read_response(
+                api, version, memoryview(_receive(connection, length))
+            )
+        except (OSError, MalformedMessage) as error:
+            raise Unreachable(
+                f"{api.name}: the broker does not answer as it should: {error}"
+            ) from None
+        return response
 
     def _secured(self, connection: socket.socket, host: str) -> ssl.SSLSocket:
         settings = self._address.settings
@@ -158,22 +195,6 @@ class Direct:
                 None if password is None else str(password),
             )
         return context.wrap_socket(connection, server_hostname=host)
-
-
-def _ask(
-    connection: socket.socket, api: Api[RequestT, ResponseT], version: int, request: RequestT
-) -> ResponseT:
-    try:
-        connection.sendall(encode_request(api, version, 1, "millpond", request))
-        (length,) = LENGTH.unpack(_receive(connection, LENGTH.size))
-        if not 0 <= length <= FRAME_BYTES_MAX:
-            raise LogError(f"{api.name}: the broker announces a response of {length} bytes")
-        _correlation_id, response = read_response(
-            api, version, memoryview(_receive(connection, length))
-        )
-    except (OSError, MalformedMessage) as error:
-        raise Unreachable(f"{api.name}: the broker does not answer as it should: {error}") from None
-    return response
 
 
 def _receive(connection: socket.socket, length: int) -> bytes:

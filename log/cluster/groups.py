@@ -7,23 +7,22 @@ is a member commits as one; in a transaction, see `transactional_producer.py`.
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from concurrent.futures import Future
-from typing import Any, Final
+from typing import Final
 
 import anyio
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError
 from confluent_kafka import TopicPartition as ClientPartition
-from confluent_kafka.admin import AdminClient
 
 from ..errors import GroupActive, RecordTooLarge
 from ..model import CommittedOffset, TopicPartition
 from .client import RETRY_PAUSE_S, Client
-from .failures import TRANSIENT
+from .committed import CommittedOffsets, NotSettled
+from .direct import Direct
 from .topics import Topics
 
 METADATA_BYTES_MAX: Final = 4095
 """Kafka's default of offset.metadata.max.bytes, less the zero byte that confluent-kafka appends to it.
-Clients other than ours see that byte; confluent-kafka cuts it off."""
+Others see that byte; we cut it off (`committed.py`)."""
 
 _ACTIVE: Final = {
     KafkaError.UNKNOWN_MEMBER_ID: GroupActive,
@@ -37,9 +36,10 @@ _ACTIVE: Final = {
 class GroupOffsets:
     """The groups of one cluster."""
 
-    def __init__(self, client: Client, topics: Topics) -> None:
+    def __init__(self, client: Client, topics: Topics, direct: Direct) -> None:
         self._client = client
         self._topics = topics
+        self._asked = CommittedOffsets(direct)
         self._turns: defaultdict[str, anyio.Lock] = defaultdict(anyio.Lock)
 
     async def names(self) -> list[str]:
@@ -102,42 +102,14 @@ class GroupOffsets:
         Where no partitions are named, Apache Kafka passes over one whose first commit is just that.
         """
         wanted = list(groups)
-        places = None if partitions is None else [ClientPartition(*each) for each in partitions]
-
-        def send(admin: AdminClient, left: float) -> dict[str, Future[Any]]:
-            return {  # librdkafka takes one group per call
-                group: admin.list_consumer_group_offsets(
-                    [ConsumerGroupTopicPartitions(group, places)],
-                    require_stable=True,
-                    request_timeout=left,
-                )[group]
-                for group in wanted
-            }
-
         deadline = time.monotonic() + self._client.address.timeout_s
         while True:
-            answers = await self._client.ask_all(send)
-            unsettled = [
-                one
-                for answer in answers.values()
-                for one in answer.topic_partitions or ()
-                if one.error is not None and one.error.code() in TRANSIENT
-            ]
-            if not unsettled:
-                return {group: _committed_in(answer) for group, answer in answers.items()}
-            if time.monotonic() > deadline:
-                raise self._client.typed(unsettled[0].error, f"groups {wanted}")
+            try:
+                return await self._client.in_thread(lambda: self._asked.of(wanted, partitions))
+            except NotSettled:
+                if time.monotonic() > deadline:
+                    raise
             await anyio.sleep(RETRY_PAUSE_S)
-
-
-def _committed_in(answer: ConsumerGroupTopicPartitions) -> dict[TopicPartition, CommittedOffset]:
-    return {
-        TopicPartition(one.topic, one.partition): CommittedOffset(
-            one.offset, -1 if one.leader_epoch is None else one.leader_epoch, one.metadata or ""
-        )
-        for one in answer.topic_partitions or ()
-        if one.error is None and one.offset >= 0
-    }
 
 
 def to_client(offsets: Mapping[TopicPartition, CommittedOffset]) -> list[ClientPartition]:

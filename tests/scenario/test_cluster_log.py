@@ -21,6 +21,12 @@ from millpond.log.errors import (
     Unreachable,
 )
 from millpond.log.model import CommittedOffset, Isolation
+from millpond.log.wire.messages.offset_commit import (
+    OFFSET_COMMIT,
+    OffsetCommitRequest,
+    OffsetCommitRequestPartition,
+    OffsetCommitRequestTopic,
+)
 from millpond.tests.conformance.helpers import (
     ORDERS,
     OTHER,
@@ -263,3 +269,33 @@ async def test_everything_over_tls() -> None:
         with pytest.raises(Unreachable):
             async with ClusterLog.open(url, connect_timeout_s=0.3):
                 raise AssertionError("a listener of TLS answers nobody else")
+
+
+async def test_metadata_that_others_have_committed_is_read_as_they_wrote_it(
+    broker: RunningBroker, log: ClusterLog
+) -> None:
+    """librdkafka's Python client reads on into other memory where no zero byte follows."""
+    await make_topic(log)
+    written = {ORDERS: "", OTHER: "x" * 4096}
+    with broker.client() as other:
+        for length in range(40):
+            metadata = "é" + "m" * length
+            written[ORDERS] = metadata
+            partitions = [
+                OffsetCommitRequestTopic(
+                    name=place.topic,
+                    partitions=[
+                        OffsetCommitRequestPartition(
+                            partition_index=place.partition,
+                            committed_offset=0,
+                            committed_metadata=text,
+                        )
+                    ],
+                )
+                for place, text in written.items()
+            ]
+            other.ask(
+                OFFSET_COMMIT, 8, OffsetCommitRequest(group_id="g", member_id="", topics=partitions)
+            )
+            found = await log.committed_offsets("g")
+            assert {place: one.metadata for place, one in found.items()} == written
