@@ -1,6 +1,6 @@
 """Makes appended data durable, for many at once: group commit.
 
-At most one round of syncs is in flight, in a worker thread. Whoever asks meanwhile is gathered for
+At most one round of syncs is in flight, in a thread (`sync_thread.py`). Whoever asks meanwhile is gathered for
 the next round, which begins when this one ends; so under load one round serves many, and an idle log
 syncs at once. Few files are synced one by one (`fdatasync`), many together (`syncfs`).
 
@@ -15,15 +15,16 @@ import ctypes
 import os
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal, Protocol, TypeAlias
 
 import anyio
-import anyio.to_thread
 
 from ..errors import DiskFailed, LogError
 from ..model import Offset
 from ..storage.disk import File
+from .sync_thread import SyncThread
 
 Durability: TypeAlias = Literal["fsync", "interval", "os"]
 
@@ -95,7 +96,7 @@ class Flusher:
         self._gathering = _Round()
         self._wanted = anyio.Event()
         self._syncing = anyio.Lock(fast_acquire=True)
-        self._thread = anyio.CapacityLimiter(1)
+        self._thread = SyncThread("millpond syncs")
 
     def check(self) -> None:
         """Refuse to go on after a failure, or after the end."""
@@ -114,6 +115,7 @@ class Flusher:
     def close(self) -> None:
         """Turn away those who wait, and all who come."""
         self._closed = True
+        self._thread.close()
         self._gathering.end()
 
     async def sync(self, logs: Collection[Syncable]) -> None:
@@ -199,9 +201,7 @@ class Flusher:
             elif logs:
                 ends = [log.log_end_offset for log in logs]
                 files = [file for log in logs for file in log.files_to_sync()]
-                # Shielded: the thread can't be stopped, and what it did must be told.
-                with anyio.CancelScope(shield=True):
-                    await anyio.to_thread.run_sync(self._sync_files, files, limiter=self._thread)
+                await self._thread.run(partial(self._sync_files, files))
                 for log, end in zip(logs, ends, strict=True):
                     log.mark_flushed(end)
         except DiskFailed as error:
