@@ -5,6 +5,7 @@ page cache, and once with `flush.messages=1`, where it means on disk as it does 
 """
 
 import contextlib
+import os
 import shutil
 import socket
 import subprocess
@@ -91,7 +92,9 @@ def _running(command: list[str], directory: Path, port: int) -> Iterator[Running
     directory.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
     with (directory.parent / f"{directory.name}.out").open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, stdout=out, stderr=subprocess.STDOUT, env=_with_bytecode_cache()
+        )
     try:
         address = f"127.0.0.1:{port}"
         _wait_until_open(process, port)
@@ -122,6 +125,11 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _with_bytecode_cache() -> dict[str, str]:
+    """Return an environment in which Python keeps what it has compiled, as pip's installs do."""
+    return {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
 
 
 def _kibibytes(text: str) -> int:
