@@ -160,7 +160,7 @@ class EmbeddedLog:
                     failed = error
                 tasks.cancel_scope.cancel()
         finally:
-            self.flusher.close()
+            await self.flusher.close()
             self.wakeups.wake_all()
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(self._close)

@@ -1,7 +1,7 @@
 """`python -m bench.brokers`: Millpond and Apache Kafka under the same clients, in one run.
 
 Each broker is started, measured and stopped in turn; neither is pinned, the clients run beside it on
-the same machine. Apache Kafka is left out when its jars are not there (`make jars` brings them, with
+the same machine. Apache Kafka is left out when its jars are not there (`make client-packages` brings them, with
 Java and Maven). Writes `bench/brokers.json`.
 """
 

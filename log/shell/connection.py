@@ -13,7 +13,7 @@ So a client can make us hold that much and one response more.
 
 import asyncio
 from collections import deque
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 from ..broker.node import Caller, Endpoint
 from ..wire.errors import MalformedMessage, UnsupportedVersion
@@ -151,7 +151,7 @@ class Connection(asyncio.BufferedProtocol):
     # -- what the transport calls --------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast("asyncio.Transport", transport)
         self._transport = transport
         self.peer, self._host = _peer_of(transport)
         self._tls = transport.get_extra_info("ssl_object") is not None

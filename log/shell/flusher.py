@@ -14,7 +14,7 @@ leaves it to the operating system.
 import ctypes
 import os
 from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final, Literal, Protocol, TypeAlias
@@ -24,7 +24,7 @@ import anyio
 from ..errors import DiskFailed, LogError
 from ..model import Offset
 from ..storage.disk import File
-from .sync_thread import SyncThread
+from .sync_thread import SyncThread, soon_on_loop
 
 Durability: TypeAlias = Literal["fsync", "interval", "os"]
 
@@ -50,23 +50,21 @@ class Syncable(Protocol):
 class _Round:
     """Those who wait for the same syncs."""
 
-    __slots__ = ("callbacks", "done", "logs")
+    __slots__ = ("callbacks", "logs")
 
     def __init__(self) -> None:
-        self.done = anyio.Event()
         self.logs: dict[Syncable, None] = {}
         self.callbacks: list[Callable[[], None]] = []
 
     def end(self) -> None:
         """Tell all who wait that there is nothing more to wait for."""
-        self.done.set()
         for callback in self.callbacks:
             callback()
         self.callbacks.clear()
 
 
 class Flusher:
-    """Syncs logs on request. `run` must be running, unless the disk is synced inline."""
+    """Syncs logs on request, on one event loop. Rounds go by callbacks: no task has to wake up for one."""
 
     def __init__(
         self,
@@ -94,8 +92,11 @@ class Flusher:
         self._file_system = FileSystem(root) if root is not None else None
         self._interval_s = interval_s
         self._gathering = _Round()
-        self._wanted = anyio.Event()
-        self._syncing = anyio.Lock(fast_acquire=True)
+        self._in_flight: _Round | None = None
+        self._begin_is_due = False
+        self._held = False
+        """Whether no round may begin."""
+        self._holding = anyio.Lock(fast_acquire=True)
         self._thread = SyncThread("millpond syncs")
 
     def check(self) -> None:
@@ -112,11 +113,13 @@ class Flusher:
         self._on_flushed(())
         self.on_failed()
 
-    def close(self) -> None:
-        """Turn away those who wait, and all who come."""
+    async def close(self) -> None:
+        """Turn away those who wait, and all who come; return when nothing is being synced."""
         self._closed = True
         self._thread.close()
         self._gathering.end()
+        with anyio.CancelScope(shield=True):
+            await self._end_of_round()
 
     async def sync(self, logs: Collection[Syncable]) -> None:
         """Return when what these logs have appended is as durable as the mode promises.
@@ -124,20 +127,10 @@ class Flusher:
         Raises:
             DiskFailed: a sync has failed, now or before.
         """
-        self.check()
-        if not logs or self._durability == "os":
-            return
-        if self._durability == "interval":
-            self._gathering.logs.update(dict.fromkeys(logs))
-            return
-        if self._file_system is None:
-            self._sync_inline(logs)
-            return
-        current = self._gathering
-        current.logs.update(dict.fromkeys(logs))
-        self._wanted.set()
-        await current.done.wait()
-        self.check()
+        done = anyio.Event()
+        if not self.request(logs, done.set):
+            await done.wait()
+            self.check()
 
     def request(self, logs: Collection[Syncable], callback: Callable[[], None] | None) -> bool:
         """Have logs synced without awaiting it; say whether they are as durable as promised by now.
@@ -151,65 +144,102 @@ class Flusher:
         self.check()
         if self._durability == "os":
             return True
-        waiting = [log for log in logs if log.needs_sync]
-        if not waiting:
-            return True
-        if self._durability == "fsync" and self._file_system is None:
-            self._sync_inline(waiting)
-            return True
-        self._gathering.logs.update(dict.fromkeys(waiting))
         if self._durability == "interval":
+            self._gathering.logs.update(dict.fromkeys(logs))
             return True
-        if callback is not None:
-            self._gathering.callbacks.append(callback)
-        self._wanted.set()
-        return False
-
-    async def run(self) -> None:
-        """Do rounds until cancelled, or until one fails."""
-        while self.failed is None:
-            if self._durability == "interval":
-                await anyio.sleep(self._interval_s)
-            else:
-                await self._wanted.wait()
-                self._wanted = anyio.Event()
-            async with self._syncing:
-                current, self._gathering = self._gathering, _Round()
-                await self._do(current)
+        return self._gather(logs, callback)
 
     async def flush_idle(self, logs: Collection[Syncable]) -> None:
-        """Sync what nobody waits for, such as markers, unless that is left to the system."""
+        """Sync what nobody waits for, such as markers, unless that is left to the system.
+
+        Raises:
+            DiskFailed: a sync has failed, now or before.
+        """
         self.check()
-        if self._durability != "os":
-            async with self._syncing:
-                current = _Round()
-                current.logs.update(dict.fromkeys(logs))
-                await self._do(current)
+        done = anyio.Event()
+        if self._durability != "os" and not self._gather(logs, done.set):
+            await done.wait()
             self.check()
+
+    async def run(self) -> None:
+        """In mode `interval`, sync from time to time, until cancelled or failed; else there is nothing to do."""
+        while self._durability == "interval" and self.failed is None:
+            await anyio.sleep(self._interval_s)
+            self._begin()
 
     @asynccontextmanager
     async def quiet(self) -> AsyncIterator[None]:
         """No sync is in flight inside, so files may be closed and removed."""
-        async with self._syncing:
-            yield
+        async with self._holding:
+            self._held = True
+            try:
+                await self._end_of_round()
+                yield
+            finally:
+                self._held = False
+                if self._gathering.logs:
+                    self._begin_soon()
 
-    async def _do(self, current: _Round) -> None:
+    # -- rounds --------------------------------------------------------------------------------
+
+    def _gather(self, logs: Collection[Syncable], callback: Callable[[], None] | None) -> bool:
+        """Let logs be synced in the next round; return whether there is nothing to wait for."""
+        waiting = [log for log in logs if log.needs_sync]
+        if not waiting:
+            return True
+        if self._file_system is None:
+            self._sync_inline(waiting)
+            return True
+        self._gathering.logs.update(dict.fromkeys(waiting))
+        if callback is not None:
+            self._gathering.callbacks.append(callback)
+        if self._in_flight is None and not self._held:
+            self._begin_soon()
+        return False
+
+    def _begin_soon(self) -> None:
+        """Begin a round when all have asked who ask in this turn of the loop."""
+        if not self._begin_is_due:
+            self._begin_is_due = True
+            soon_on_loop()(self._begin)
+
+    def _begin(self) -> None:
+        self._begin_is_due = False
+        if self._in_flight is not None or self._held or self.failed is not None or self._closed:
+            return
+        current, self._gathering = self._gathering, _Round()
         logs = [log for log in current.logs if log.needs_sync]
-        try:
-            if self._file_system is None:
+        if self._file_system is None or not logs:
+            with suppress(DiskFailed):  # it says so to all by itself
                 self._sync_inline(logs)
-            elif logs:
-                ends = [log.log_end_offset for log in logs]
-                files = [file for log in logs for file in log.files_to_sync()]
-                await self._thread.run(partial(self._sync_files, files))
-                for log, end in zip(logs, ends, strict=True):
-                    log.mark_flushed(end)
-        except DiskFailed as error:
-            self.fail(error)
-        else:
-            self._on_flushed(logs)
-        finally:
             current.end()
+            return
+        self._in_flight = current
+        ends = [(log, log.log_end_offset) for log in logs]
+        files = [file for log in logs for file in log.files_to_sync()]
+        self._thread.submit(partial(self._sync_files, files), partial(self._ended, current, ends))
+
+    def _ended(
+        self, current: _Round, ends: list[tuple[Syncable, Offset]], error: Exception | None
+    ) -> None:
+        self._in_flight = None
+        if error is None:
+            for log, end in ends:
+                log.mark_flushed(end)
+            self._on_flushed([log for log, _ in ends])
+        else:
+            self.fail(
+                error if isinstance(error, DiskFailed) else DiskFailed(f"a sync failed: {error!r}")
+            )
+        current.end()
+        if self._gathering.logs and self._durability == "fsync":
+            self._begin()
+
+    async def _end_of_round(self) -> None:
+        while self._in_flight is not None:
+            ended = anyio.Event()
+            self._in_flight.callbacks.append(ended.set)
+            await ended.wait()
 
     def _sync_inline(self, logs: Collection[Syncable]) -> None:
         try:

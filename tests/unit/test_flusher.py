@@ -133,7 +133,7 @@ async def test_nobody_waits_for_ever_when_the_log_is_closed(tmp_path: Path) -> N
 
     async def close_soon() -> None:
         await anyio.wait_all_tasks_blocked()
-        flusher.close()
+        await flusher.close()
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(close_soon)
@@ -186,3 +186,31 @@ async def test_files_are_left_alone_while_it_is_quiet(tmp_path: Path) -> None:
             assert log.file.synced == 0
         await until(lambda: log.flushed == 1)
         tasks.cancel_scope.cancel()
+
+
+async def test_closing_waits_for_what_is_being_synced(tmp_path: Path) -> None:
+    flusher = Flusher("fsync", on_flushed=nobody, root=tmp_path)
+    log = Appended(slow=True)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(flusher.sync, [log.append()])
+        await until(log.file.begun.is_set)
+        tasks.cancel_scope.cancel()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(flusher.close)
+        await anyio.wait_all_tasks_blocked()
+        assert log.file.synced == 0
+        log.file.go_on.set()
+    assert log.file.synced == 1
+
+
+async def test_a_sync_that_breaks_in_any_other_way_is_final_too(tmp_path: Path) -> None:
+    flusher = Flusher("fsync", on_flushed=nobody, root=tmp_path)
+    log = Appended()
+
+    def broken() -> None:
+        raise ValueError("closed by somebody else")
+
+    log.file.sync = broken  # type: ignore[method-assign]
+    with pytest.raises(DiskFailed, match="closed by somebody else"):
+        await flusher.sync([log.append()])
+    assert log.flushed == 0
