@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-long test-clients clients-table client-packages check bench format clean
+.PHONY: demo test test-long test-clients clients-table client-packages check bench bench-brokers format clean
 
 demo: $(READY)
 	$(RUN)/python -m examples.flights
@@ -32,6 +32,10 @@ check: $(READY) .cache/path/millpond
 
 bench: $(READY)
 	$(RUN)/python -m bench
+
+# The broker beside Apache Kafka, where there is Java; about ten minutes.
+bench-brokers: $(READY) client-packages
+	$(RUN)/python -m bench.brokers
 
 format: $(READY)
 	$(RUN)/ruff check --fix .

@@ -22,7 +22,7 @@ from typing import Final, TypeVar
 
 from ..errors import DiskFailed
 from ..storage.disk import Space
-from .flusher import FileSystem
+from .file_system import FileSystem
 
 OPEN_FILES_MAX: Final = 512
 PATHS_SYNCED_SINGLY_MAX: Final = 32
@@ -86,6 +86,20 @@ class RealFile:
         """See `File.sync`. A file that was removed meanwhile has nothing left to lose."""
         with contextlib.suppress(FileNotFoundError):
             self._use("sync", _sync_data)
+
+    @contextlib.contextmanager
+    def lent(self) -> Iterator[int]:
+        """Give the descriptor to somebody who lets it go at the end of the block.
+
+        Raises:
+            FileNotFoundError: the file was removed.
+            DiskFailed: it can't be opened.
+        """
+        descriptor = self._table.acquire(self)
+        try:
+            yield descriptor
+        finally:
+            self._table.release(self)
 
     def close(self) -> None:
         self._table.close(self)

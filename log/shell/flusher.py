@@ -1,8 +1,9 @@
 """Makes appended data durable, for many at once: group commit.
 
-At most one round of syncs is in flight, in a thread (`sync_thread.py`). Whoever asks meanwhile is gathered for
-the next round, which begins when this one ends; so under load one round serves many, and an idle log
-syncs at once. Few files are synced one by one (`fdatasync`), many together (`syncfs`).
+At most one round of syncs is in flight. Whoever asks meanwhile is gathered for the next round, which
+begins when this one ends; so under load one round serves many, and an idle log syncs at once. Few files
+are synced by the kernel at our request (`kernel_sync.py`); in a thread (`sync_thread.py`), where it
+can't; many together (`syncfs`), in the thread, too.
 
 A failed sync is final (design: a failed fsync is never retried): after one the kernel may have
 dropped the data and forgotten the error, so a second that succeeds would mean nothing.
@@ -11,11 +12,10 @@ Modes: `fsync` waits for the disk; `interval` returns at once and syncs in the b
 leaves it to the operating system.
 """
 
-import ctypes
-import os
 from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Final, Literal, Protocol, TypeAlias
 
@@ -24,11 +24,15 @@ import anyio
 from ..errors import DiskFailed, LogError
 from ..model import Offset
 from ..storage.disk import File
+from .disk import RealFile
+from .file_system import FileSystem
+from .kernel_sync import FILES_MAX, KernelSync
 from .sync_thread import SyncThread, soon_on_loop
 
 Durability: TypeAlias = Literal["fsync", "interval", "os"]
 
 FILES_SYNCED_SINGLY_MAX: Final = 8
+assert FILES_SYNCED_SINGLY_MAX <= FILES_MAX
 
 
 class Syncable(Protocol):
@@ -98,6 +102,8 @@ class Flusher:
         """Whether no round may begin."""
         self._holding = anyio.Lock(fast_acquire=True)
         self._thread = SyncThread("millpond syncs")
+        self._kernel: KernelSync | None = None
+        self._asked_kernel = False
 
     def check(self) -> None:
         """Refuse to go on after a failure, or after the end."""
@@ -120,6 +126,9 @@ class Flusher:
         self._gathering.end()
         with anyio.CancelScope(shield=True):
             await self._end_of_round()
+        if self._kernel is not None:
+            self._kernel.close()
+            self._kernel = None
 
     async def sync(self, logs: Collection[Syncable]) -> None:
         """Return when what these logs have appended is as durable as the mode promises.
@@ -216,8 +225,29 @@ class Flusher:
             return
         self._in_flight = current
         ends = [(log, log.log_end_offset) for log in logs]
-        files = [file for log in logs for file in log.files_to_sync()]
-        self._thread.submit(partial(self._sync_files, files), partial(self._ended, current, ends))
+        files = [log.files_to_sync() for log in logs]
+        ended = partial(self._ended, current, ends)
+        if not self._sync_by_kernel(files, ended):
+            self._thread.submit(partial(self._sync_files, list(chain(*files))), ended)
+
+    def _sync_by_kernel(
+        self, files: list[list[File]], ended: Callable[[Exception | None], None]
+    ) -> bool:
+        """Let the kernel sync the files; return whether it does. It keeps to no order."""
+        if len(files) > FILES_SYNCED_SINGLY_MAX or any(len(one) > 1 for one in files):
+            return False
+        if not self._asked_kernel:
+            self._kernel, self._asked_kernel = KernelSync.make(), True
+        if self._kernel is None:
+            return False
+        with ExitStack() as lent:
+            descriptors = []
+            for file in chain(*files):
+                if not isinstance(file, RealFile):
+                    return False
+                with suppress(FileNotFoundError):  # what was removed has nothing left to lose
+                    descriptors.append(lent.enter_context(file.lent()))
+            return bool(descriptors) and self._kernel.submit(descriptors, ended)
 
     def _ended(
         self, current: _Round, ends: list[tuple[Syncable, Offset]], error: Exception | None
@@ -229,7 +259,7 @@ class Flusher:
             self._on_flushed([log for log, _ in ends])
         else:
             self.fail(
-                error if isinstance(error, DiskFailed) else DiskFailed(f"a sync failed: {error!r}")
+                error if isinstance(error, DiskFailed) else DiskFailed(f"could not sync: {error}")
             )
         current.end()
         if self._gathering.logs and self._durability == "fsync":
@@ -264,26 +294,3 @@ class Flusher:
 
 def _nothing() -> None:
     pass
-
-
-class FileSystem:
-    """Syncs everything at once where the system can (Linux `syncfs`)."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._library = ctypes.CDLL(None, use_errno=True)
-        self.can_sync = hasattr(self._library, "syncfs")
-
-    def sync(self) -> None:
-        """Make all data of the file system that holds `root` durable.
-
-        Raises:
-            DiskFailed: the system reports an error.
-        """
-        descriptor = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            if self._library.syncfs(descriptor) != 0:
-                code = ctypes.get_errno()
-                raise DiskFailed(f"syncfs of {self._root} failed: {os.strerror(code)}")
-        finally:
-            os.close(descriptor)

@@ -8,7 +8,8 @@ from typing import cast
 import anyio
 import pytest
 from millpond.log.errors import DiskFailed, LogError
-from millpond.log.shell.flusher import FILES_SYNCED_SINGLY_MAX, FileSystem, Flusher, Syncable
+from millpond.log.shell.file_system import FileSystem
+from millpond.log.shell.flusher import FILES_SYNCED_SINGLY_MAX, Flusher, Syncable
 from millpond.log.storage.disk import File
 
 pytestmark = pytest.mark.anyio
