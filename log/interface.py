@@ -8,7 +8,7 @@ local. A method may be called from many tasks at once; calls on one producer kee
 Whatever the log refuses is a `LogError`; see `log/errors.py`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -20,6 +20,7 @@ from .model import (
     Isolation,
     NewRecord,
     Offset,
+    Place,
     Timestamp,
     TopicDescription,
     TopicPartition,
@@ -184,6 +185,75 @@ class Log(Protocol):
 
         Fences the one before, and decides its transaction if one was left open: committed if its
         commit had been decided, else aborted. When this returns, committed offsets are final.
+        """
+
+
+ShareOut = Callable[[Mapping[str, bytes]], Mapping[str, bytes]]
+"""What the leader of a group does: of what each member has told, make what each is given."""
+
+
+class Membership(Protocol):
+    """Membership in a group that shares out work; what is told and given are bytes to the log.
+
+    Members stay while they are heard of in time, which goes on by itself. All give up nothing when
+    the group rebalances; who has to give something up does so behind `join`, and joins anew, so that
+    the next one gets it (cooperative rebalancing, KIP-429).
+    """
+
+    @property
+    def place(self) -> Place | None:
+        """The place in the present generation; None before `join` and once expelled.
+
+        It changes within `join`, as soon as the coordinator has begun another generation.
+        """
+
+    async def join(self, told: bytes) -> bytes:
+        """Join, or join anew: tell the leader something, return what it gives this member.
+
+        Waits for all other members, but no longer than the rebalance timeout. Meanwhile what the member
+        has remains its own, to be committed. One that was expelled joins as a new one.
+
+        Raises:
+            Fenced: another process has the instance id now.
+            Unreachable: no coordinator could be reached for as long as a call may take.
+        """
+
+    async def until_rebalance(self) -> None:
+        """Return when the group wants to rebalance, or when this member is expelled."""
+
+
+class SharedLog(Log, Protocol):
+    """A log that several processes use at once."""
+
+    def membership(
+        self,
+        group: str,
+        share_out: ShareOut,
+        *,
+        instance_id: str | None = None,
+        session_timeout_ms: int = 10_000,
+        rebalance_timeout_ms: int = 60_000,
+    ) -> AbstractAsyncContextManager[Membership]:
+        """Become able to join a group; leave it at the end of the block.
+
+        Args:
+            group: its id.
+            share_out: called when this member leads the group.
+            instance_id: makes it a static member (KIP-345): it does not leave at the end, and a process
+                that joins under the same id in time takes its place without a rebalance.
+            session_timeout_ms: how long a member may be unheard of.
+            rebalance_timeout_ms: how long members are waited for in a rebalance.
+        """
+
+    async def worker_producer(
+        self, transactional_id: str, membership: Membership
+    ) -> TransactionalProducer:
+        """Make a producer for all tasks of a process, whose commits its place in a group fences (KIP-447).
+
+        Commits that are asked for while another is on its way share the next transaction, and come
+        out together. If the group has begun another generation, a commit waits until the membership has
+        its place in it. If the member was expelled, a commit changes nothing and raises Fenced, and so
+        does every one after it, for the work that it came from may be somebody else's.
         """
 
 

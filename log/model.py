@@ -123,6 +123,16 @@ class Appended:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """A member's place in one generation of a group: a commit that names it is refused later (KIP-447)."""
+
+    group: str
+    generation: int
+    member_id: str
+    instance_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CommittedOffset:
     """A group's progress in a partition: the next offset to read, and up to 4096 bytes of its own."""
 
