@@ -71,12 +71,12 @@ def figures(
     yield "start s", broker.start_s
     time.sleep(IDLE_S)
     yield "idle MB", broker.memory()[0] / 1e6
-    for rate in (1_000, 10_000):
+    for rate, linger_ms in ((1_000, 0), (10_000, 1)):
         topic = f"latency-{rate}"
         throughput.make_topic(broker.address, topic, 1)
-        told = _latency(broker.address, topic, rate, chosen.seconds)
-        yield f"p50 ms at {rate}/s", told["p50"]
-        yield f"p99 ms at {rate}/s", told["p99"]
+        told = _latency(broker.address, topic, rate, linger_ms, chosen.seconds)
+        yield f"p50 ms at {rate}/s, linger {linger_ms} ms", told["p50"]
+        yield f"p99 ms at {rate}/s, linger {linger_ms} ms", told["p99"]
     for size, full_count in ((100, 3_000_000), (1000, 500_000)):
         count = int(full_count * chosen.scale)
         yield from _by_librdkafka(broker, directory, size, count)
@@ -86,9 +86,11 @@ def figures(
     yield "peak MB", broker.memory()[1] / 1e6
 
 
-def _latency(address: str, topic: str, rate: int, seconds: float) -> dict[str, float]:
+def _latency(
+    address: str, topic: str, rate: int, linger_ms: int, seconds: float
+) -> dict[str, float]:
     command = [sys.executable, "-m", f"{__package__}.latency", address, topic]
-    done = subprocess.check_output([*command, str(rate), str(seconds)], text=True)
+    done = subprocess.check_output([*command, str(rate), str(linger_ms), str(seconds)], text=True)
     told: dict[str, float] = json.loads(done)
     return told
 

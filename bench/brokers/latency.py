@@ -1,8 +1,7 @@
 """How long a record takes from one client through the broker to another, at a steady rate.
 
-A process of its own: ``python -m bench.brokers.latency ADDRESS TOPIC RATE SECONDS`` prints the median
-and the 99th percentile in milliseconds as JSON. Producer and consumer are librdkafka with linger 0 and
-acks=all, in threads of one process so that they share a clock. The first five seconds are not counted: a JVM is slow until then.
+A process of its own: ``python -m bench.brokers.latency ADDRESS TOPIC RATE LINGER_MS SECONDS`` prints the
+median and the 99th percentile in milliseconds as JSON. Producer and consumer are librdkafka with acks=all, in threads of one process so that they share a clock. The first five seconds are not counted: a JVM is slow until then.
 """
 
 import json
@@ -19,7 +18,9 @@ WARM_UP_S = 5.0
 PADDING = b"x" * 92
 
 
-def measure(address: str, topic: str, rate: int, seconds: float) -> dict[str, float]:
+def measure(
+    address: str, topic: str, rate: int, linger_ms: int, seconds: float
+) -> dict[str, float]:
     """Return quantiles of the time between `produce` and the record's arrival, in milliseconds."""
     count = int(rate * (seconds + WARM_UP_S))
     consumer = Consumer(
@@ -34,7 +35,7 @@ def measure(address: str, topic: str, rate: int, seconds: float) -> dict[str, fl
     taken: list[float] = []
     thread = threading.Thread(target=_consume, args=(consumer, count, taken))
     thread.start()
-    _produce(address, topic, rate, count)
+    _produce(address, topic, rate, linger_ms, count)
     thread.join(60)
     consumer.close()
     counted = sorted(taken[int(rate * WARM_UP_S) :])
@@ -55,8 +56,8 @@ def _consume(consumer: Consumer, count: int, taken: list[float]) -> None:
             taken.append((time.perf_counter_ns() - sent) / 1e6)
 
 
-def _produce(address: str, topic: str, rate: int, count: int) -> None:
-    producer = Producer({"bootstrap.servers": address, "linger.ms": 0, "acks": "all"})
+def _produce(address: str, topic: str, rate: int, linger_ms: int, count: int) -> None:
+    producer = Producer({"bootstrap.servers": address, "linger.ms": linger_ms, "acks": "all"})
     begun = time.perf_counter()
     for number in range(count):
         ahead = begun + number / rate - time.perf_counter()
@@ -68,4 +69,5 @@ def _produce(address: str, topic: str, rate: int, count: int) -> None:
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4]))))
+    _, chosen, name, per_second, linger, lasts = sys.argv
+    print(json.dumps(measure(chosen, name, int(per_second), int(linger), float(lasts))))
