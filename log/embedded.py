@@ -284,6 +284,10 @@ class EmbeddedLog:
         self.check_writable()
         await self.run(self.group_offsets.commit(group, offsets, self.now()))
 
+    async def delete_groups(self, names: Iterable[str]) -> None:
+        self.check_writable()
+        await self.run(self.group_coordinator.forget(names, self.now()))
+
     # -- readers and producers -----------------------------------------------------------------
 
     def reader(self, isolation: Isolation = Isolation.READ_COMMITTED) -> EmbeddedReader:

@@ -174,6 +174,13 @@ class Log(Protocol):
     ) -> None:
         """Commit offsets outside any transaction; durable on return."""
 
+    async def delete_groups(self, names: Iterable[str]) -> None:
+        """Forget groups, and what they have committed. Those that do not exist are passed over.
+
+        Raises:
+            GroupActive: one of them has members. Others may be gone.
+        """
+
     def reader(self, isolation: Isolation = Isolation.READ_COMMITTED) -> Reader:
         """Make a reader with nothing assigned."""
 

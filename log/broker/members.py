@@ -20,7 +20,7 @@ from ..coordinator.classic_group import ClassicGroup
 from ..coordinator.consumer_group import ConsumerGroup, ConsumerGroupLimits
 from ..coordinator.group import Changes, CommitAs, Group, Instant
 from ..coordinator.group_table import GroupTable
-from ..errors import RecordTooLarge
+from ..errors import GroupActive, RecordTooLarge
 from ..model import NewRecord, Timestamp
 from ..storage.partition_log import PartitionLog
 from ..wire.error_codes import ErrorCode
@@ -73,13 +73,25 @@ class GroupCoordinator:
         return self.append(group.group_id, group.tombstones(now), now)
 
     def delete(self, group: Group, now: Timestamp) -> PartitionLog:
-        """Forget an empty group and its offsets; return the log that has to be synced."""
-        assert group.is_empty, group
+        """Forget a group and its offsets; return the log that has to be synced."""
         self._groups.pop(group.group_id, None)
         keys = self._offsets.state_of(group.group_id).keys(group.group_id)
         partitions = [key.partition for key in keys]
         tombstones = group.tombstones(now)
         return self._offsets.remove(group.group_id, partitions, now, and_then=tombstones)
+
+    def forget(self, group_ids: Iterable[str], now: Timestamp) -> Steps[None]:
+        """Forget groups while no broker serves them, and with them what members it has left behind.
+
+        Raises:
+            GroupActive: such members use KIP-848. They go once a broker has missed them for long enough.
+        """
+        found = [group for each in dict.fromkeys(group_ids) if (group := self.get(each))]
+        for group in found:
+            if isinstance(group, ConsumerGroup) and not group.is_empty:
+                raise GroupActive(f"group {group.group_id!r} has members")
+        if found:
+            yield {self.delete(group, now) for group in found}
 
     def names(self) -> list[str]:
         """Return the ids of all groups, sorted."""

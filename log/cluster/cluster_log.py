@@ -177,6 +177,9 @@ class ClusterLog:
     ) -> None:
         await self._groups.commit(group, offsets)
 
+    async def delete_groups(self, names: Iterable[str]) -> None:
+        await self._groups.delete(names)
+
     # -- readers and producers -----------------------------------------------------------------
 
     def reader(self, isolation: Isolation = Isolation.READ_COMMITTED) -> ClusterReader:

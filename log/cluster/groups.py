@@ -84,6 +84,22 @@ class GroupOffsets:
                     if one.error is not None:
                         raise self._client.typed(one.error, f"group {group!r}", _ACTIVE)
 
+    async def delete(self, groups: Iterable[str]) -> None:
+        """Forget groups and their offsets; those that do not exist are passed over.
+
+        Raises:
+            GroupActive: one has members.
+        """
+        names = list(dict.fromkeys(groups))
+        if not names:
+            return
+        answers = await self._client.ask(
+            lambda admin, left: admin.delete_consumer_groups(names, request_timeout=left)
+        )
+        for group, answer in answers.items():
+            if isinstance(answer, KafkaError) and answer.code() != KafkaError.GROUP_ID_NOT_FOUND:
+                raise self._client.typed(answer, f"group {group!r}", _ACTIVE)
+
     async def check(self, offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
         """Raise what would spoil a commit: UnknownTopic, RecordTooLarge."""
         await self._topics.check(offsets.keys())

@@ -38,6 +38,17 @@ async def test_groups_are_listed_sorted(log: Log) -> None:
     assert await log.groups() == ["ant", "bee", "größe", "zebra"]
 
 
+async def test_a_deleted_group_begins_anew(log: Log) -> None:
+    await make_topic(log)
+    for group in ("readers", "others"):
+        await log.commit_offsets(group, {ORDERS: CommittedOffset(7), OTHER: CommittedOffset(1)})
+    await log.delete_groups(["readers", "strangers"])
+    assert await log.groups() == ["others"]
+    assert await log.committed_offsets("readers") == {}
+    await log.commit_offsets("readers", {ORDERS: CommittedOffset(2)})
+    assert await log.committed_offsets("readers") == {ORDERS: CommittedOffset(2)}
+
+
 async def test_commits_at_the_same_time_count_in_their_order(log: Log) -> None:
     await make_topic(log)
 

@@ -236,6 +236,11 @@ class ListLog:
         self.check_offsets(offsets)
         self.keep_offsets(group, offsets)
 
+    async def delete_groups(self, names: Iterable[str]) -> None:
+        await anyio.lowlevel.checkpoint()
+        for name in names:
+            self.offsets.pop(name, None)
+
     def reader(self, isolation: Isolation = Isolation.READ_COMMITTED) -> "ListReader":
         """Make a reader. Both isolations see the same, for a transaction is there at once."""
         return ListReader(self)
