@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+from ..log.cluster.address import parse_address
 from ..log.errors import ConfigError
 from ..log.model import Headers, Timestamp
 from .agent import Agent, AgentFunction, Source
@@ -50,8 +51,9 @@ class App:
 
     Args:
         name: prefix of its consumer groups and internal topics; keep it.
-        data: the directory for the log and the state.
-        log: None for the embedded log in `data`.
+        data: the directory for the embedded log and the state.
+        log: ``kafka://host:port`` of a Millpond broker, Apache Kafka or Redpanda, several brokers
+            separated by commas; None for the embedded log in `data`.
         settings: tuning; see `Settings`.
     """
 
@@ -68,14 +70,12 @@ class App:
                 f"App({name!r}): a name is 1 to 100 letters, digits, '-' or '_', as it becomes part "
                 "of the names of topics and directories"
             )
-        if log is not None:
-            raise ConfigError(
-                f"App(log={log!r}): this version runs on the embedded log only; leave `log` out. "
-                "Clusters, Kafka and Redpanda are to come."
-            )
         self.name = name
         self.data = Path(data)
+        self.log = log
         self.settings = settings or Settings()
+        if log is not None:
+            parse_address(log, self.settings.client, 1)
         self._topics: dict[str, Topic[Any, Any]] = {}
         self._tables: dict[str, Table[Any, Any]] = {}
         self._global_tables: dict[str, GlobalTable[Any, Any]] = {}

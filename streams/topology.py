@@ -63,6 +63,10 @@ class Topology:
     topics: tuple[AnyTopic, ...]
     global_tables: tuple[GlobalTable[Any, Any], ...]
 
+    def subtopology(self, name: str) -> Subtopology:
+        """Return the subtopology of this name."""
+        return next(sub for sub in self.subtopologies if sub.name == name)
+
     def group(self, subtopology: Subtopology) -> str:
         """Return the consumer group that keeps a subtopology's progress."""
         return f"{self.app}.{subtopology.name}"

@@ -8,12 +8,13 @@ is forgotten, and comes again at the next start.
 
 import logging
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import anyio
 
+from ...log.errors import TopicExists
 from ...log.interface import Log
 from ...log.model import Offset, TopicPartition
 from ...state.backend import Backend
@@ -25,16 +26,21 @@ from ..settings import Settings
 from ..table import GlobalTable, Table
 from ..timestamps import duration_ms
 from ..topic import Topic
-from ..topology import Plan, Topology, plan
+from ..topology import Plan, Subtopology, Topology, plan
 from .clock import Clock
 from .global_copy import GlobalCopy
 from .metrics import Metrics
 from .outbox import Outbox
 from .outputs import Outputs
 from .runner import TaskRunner
+from .tasks import AllTasks, Tasks
 
 if TYPE_CHECKING:
     from ..app import App
+
+
+PLANS_MAX: Final = 5
+"""How often topics are planned anew when other workers create them meanwhile."""
 
 
 class OpenBackend(Protocol):
@@ -49,12 +55,28 @@ class Engine:
     Attributes:
         log: the log that the app runs on, for what the app's own API does not offer.
         topology: the app as data.
-        runners: one for each task.
+        tasks: those that this worker has.
     """
 
     def __init__(
-        self, app: "App", topology: Topology, log: Log, clock: Clock, open_backend: OpenBackend
+        self,
+        app: "App",
+        topology: Topology,
+        log: Log,
+        clock: Clock,
+        open_backend: OpenBackend,
+        tasks: Tasks | None = None,
     ) -> None:
+        """Make an engine for one run of an app.
+
+        Args:
+            app: what is run.
+            topology: the app as data.
+            log: the log that it runs on.
+            clock: tells the time.
+            open_backend: opens the stores of tasks.
+            tasks: which tasks this worker has; all of them by default.
+        """
         settings: Settings = app.settings
         self.app = app
         self.settings = settings
@@ -62,12 +84,12 @@ class Engine:
         self.log = log
         self.clock = clock
         self.open_backend = open_backend
+        self.tasks = tasks or AllTasks()
         self.commit_interval_ms = duration_ms(settings.commit_interval, what="commit_interval")
         self.flush_interval_ms = duration_ms(settings.flush_interval, what="flush_interval")
         self.cache = CacheBudget(settings.cache_memory_bytes)
         self.metrics = Metrics()
         self.random: Callable[[], float] = random.Random().random  # noqa: S311 - jitter
-        self.runners: list[TaskRunner] = []
         self._copies: dict[GlobalTable[Any, Any], GlobalCopy] = {}
         self._buckets: dict[str, Bucket] = {}
         self._outbox: Outbox
@@ -88,10 +110,7 @@ class Engine:
                 await copy.load(self.log)
                 running.start_soon(copy.follow)
             async with anyio.create_task_group() as tasks:
-                for runner in self.runners:
-                    tasks.start_soon(runner.run)
-                for runner in self.runners:
-                    await runner.ready.wait()
+                await tasks.start(self.tasks.run, self)
                 for service in self.app.services():
                     running.start_soon(service)
                 try:
@@ -108,29 +127,38 @@ class Engine:
             for sub in self.topology.subtopologies
             for table in sub.tables
         ]
-        existing = await self.log.describe_topics(names)
-        self._plan = plan(self.topology, existing, self.settings.partitions)
-        await self.log.create_topics(self._plan.create)
+        for others_left in reversed(range(PLANS_MAX)):
+            existing = await self.log.describe_topics(names)
+            self._plan = plan(self.topology, existing, self.settings.partitions)
+            try:
+                await self.log.create_topics(self._plan.create)
+                break
+            except TopicExists:  # another worker starts at the same time
+                if not others_left:
+                    raise
         self._by_name = {topic.name: topic for topic in self.topology.topics}
-        self._outbox = Outbox(await self.log.producer(), self._plan.partitions)
+        self._outbox = Outbox(await self.log.producer(), self.outputs())
         for table in self.topology.global_tables:
             self._copies[table] = GlobalCopy(table, self._plan.partitions[table.topic])
-        self.runners = [
-            TaskRunner(self, sub, partition)
-            for sub in self.topology.subtopologies
-            for partition in range(self._plan.tasks[sub.name])
-        ]
 
     async def _stop(self, scope: anyio.CancelScope) -> None:
         """Let each task finish its current event and commit; cut off those that take too long."""
-        for runner in self.runners:
-            runner.stop()
+        self.tasks.stop()
         timeout_ms = duration_ms(self.settings.shutdown_timeout, what="shutdown_timeout")
         scope.deadline = anyio.current_time() + timeout_ms / 1000
 
     def note(self, message: str) -> None:
         """Tell the operator something that needs no action."""
         logging.getLogger("millpond").warning(message)
+
+    @property
+    def runners(self) -> Sequence[TaskRunner]:
+        """The tasks that this worker has now."""
+        return self.tasks.runners
+
+    def task_count(self, subtopology: Subtopology) -> int:
+        """Return how many tasks a subtopology has, in all workers together."""
+        return self._plan.tasks[subtopology.name]
 
     # For users of a running app.
 
@@ -209,7 +237,7 @@ class Engine:
             await self.log.delete_records({partition: min(done)})
 
     def outputs(self) -> Outputs:
-        return Outputs(self._plan.partitions)
+        return Outputs(self._plan.partitions, self.tasks.keyless_first)
 
     def topic_named(self, topic: str | Named) -> Topic[Any, Any]:
         """Return the topic that a policy means."""

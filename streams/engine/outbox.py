@@ -4,7 +4,6 @@ While one append is on its way the next batch gathers, so a slow log makes large
 one adds no delay.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import anyio
@@ -21,9 +20,9 @@ WAITING_MAX = 50_000
 class Outbox:
     """The records of an app that belong to no task."""
 
-    def __init__(self, producer: Producer, partition_counts: Mapping[Topic[Any, Any], int]) -> None:
+    def __init__(self, producer: Producer, outputs: Outputs) -> None:
         self._producer = producer
-        self._outputs = Outputs(partition_counts)
+        self._outputs = outputs
         self._sent = 0
         self._acknowledged = 0
         self._filled = anyio.Event()

@@ -27,12 +27,14 @@ class Sink:
 
     __slots__ = ("choose", "encode_key", "encode_value", "pending", "topic")
 
-    def __init__(self, topic: "Topic[Any, Any]", partitions: int) -> None:
+    def __init__(self, topic: "Topic[Any, Any]", partitions: int, keyless_first: int = 0) -> None:
         self.topic = topic
         self.pending: list[list[NewRecord]] = [[] for _ in range(partitions)]
         self.encode_key = topic.key_codec.encode
         self.encode_value = topic.value_codec.encode
-        self.choose = Partitioner(partitions).partition if partitions > 1 else None
+        self.choose = None
+        if partitions > 1:
+            self.choose = Partitioner(partitions, keyless_first=keyless_first).partition
 
     def add(
         self,
@@ -65,9 +67,18 @@ class Sink:
 class Outputs(dict["Topic[Any, Any]", Sink]):
     """The sinks of the topics that an app declares, made as they are used."""
 
-    def __init__(self, partition_counts: "Mapping[Topic[Any, Any], int]") -> None:
+    def __init__(
+        self, partition_counts: "Mapping[Topic[Any, Any], int]", keyless_first: int = 0
+    ) -> None:
+        """Make them, without any sink.
+
+        Args:
+            partition_counts: how many partitions each topic has.
+            keyless_first: see `Partitioner`.
+        """
         super().__init__()
         self._partition_counts = partition_counts
+        self._keyless_first = keyless_first
 
     def __missing__(self, topic: "Topic[Any, Any]") -> Sink:
         count = self._partition_counts.get(topic)
@@ -76,7 +87,7 @@ class Outputs(dict["Topic[Any, Any]", Sink]):
                 f"topic {topic.name!r} is not one of this app's topics: send to what "
                 "`app.topic(…)` returned for the app that is running"
             )
-        sink = self[topic] = Sink(topic, count)
+        sink = self[topic] = Sink(topic, count, self._keyless_first)
         return sink
 
     def count(self) -> int:

@@ -123,7 +123,7 @@ class TaskRunner:
             LogError, StateError: of the log, or of the store.
         """
         log = self.engine.log
-        self._producer = await log.transactional_producer(f"{self._group}.{self.task.partition}")
+        self._producer = await self.engine.tasks.producer(f"{self._group}.{self.task.partition}")
         self._reader = log.reader()
         try:
             await self._go_to_last_commit(await log.committed_offsets(self._group, self._sources()))

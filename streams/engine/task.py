@@ -314,6 +314,7 @@ def _derived_run(
 
 
 def _read_meta(text: str, partition: TopicPartition) -> Meta:
+    text = text.rstrip("\0")  # confluent-kafka writes one behind it
     try:
         meta = msgspec.json.decode(text, type=Meta)
     except msgspec.DecodeError as error:

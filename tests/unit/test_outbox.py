@@ -10,6 +10,7 @@ from millpond.log.errors import DiskFailed
 from millpond.log.model import Appended, Compression, NewRecord, TopicPartition
 from millpond.streams.engine import outbox as module
 from millpond.streams.engine.outbox import Outbox
+from millpond.streams.engine.outputs import Outputs
 
 pytestmark = pytest.mark.anyio
 
@@ -48,7 +49,7 @@ async def send(outbox: Outbox, *values: int) -> None:
 
 async def test_while_one_append_is_on_its_way_the_next_batch_gathers() -> None:
     producer = SlowProducer()
-    outbox = Outbox(producer, {TOPIC: 1})
+    outbox = Outbox(producer, Outputs({TOPIC: 1}))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(outbox.run)
         await send(outbox, 1)
@@ -66,7 +67,7 @@ async def test_while_one_append_is_on_its_way_the_next_batch_gathers() -> None:
 
 async def test_a_flush_waits_for_what_was_sent_before_it_and_no_longer() -> None:
     producer = SlowProducer()
-    outbox = Outbox(producer, {TOPIC: 1})
+    outbox = Outbox(producer, Outputs({TOPIC: 1}))
     await outbox.flush()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(outbox.run)
@@ -91,7 +92,7 @@ async def test_a_flush_waits_for_what_was_sent_before_it_and_no_longer() -> None
 async def test_who_sends_too_fast_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "WAITING_MAX", 3)
     producer = SlowProducer()
-    outbox = Outbox(producer, {TOPIC: 1})
+    outbox = Outbox(producer, Outputs({TOPIC: 1}))
     sent: list[int] = []
 
     async def send_all() -> None:
@@ -112,7 +113,7 @@ async def test_who_sends_too_fast_waits(monkeypatch: pytest.MonkeyPatch) -> None
 
 async def test_a_failed_append_is_told_to_all_who_wait_and_all_who_come() -> None:
     producer = SlowProducer()
-    outbox = Outbox(producer, {TOPIC: 1})
+    outbox = Outbox(producer, Outputs({TOPIC: 1}))
     producer.failure = DiskFailed("no space left")
     told: list[str] = []
 
@@ -136,7 +137,7 @@ async def test_a_failed_append_is_told_to_all_who_wait_and_all_who_come() -> Non
 
 
 async def test_what_can_not_be_encoded_is_not_counted() -> None:
-    outbox = Outbox(SlowProducer(), {TOPIC: 1})
+    outbox = Outbox(SlowProducer(), Outputs({TOPIC: 1}))
     with pytest.raises(TypeError, match="expected int"):
         await outbox.send(TOPIC, None, "one", 0, (), None)
     assert outbox.waiting == 0

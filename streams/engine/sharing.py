@@ -1,0 +1,242 @@
+"""A worker's share of the tasks, on a log that several workers use: joins, starts, stops, hands over.
+
+    join ─► start what is given, stop what is not ─► (something was stopped: join anew) ─► until a rebalance
+
+Nothing stops because of a rebalance: tasks go on while the group decides, and only those that move are
+stopped, each behind its last commit; the next worker is given them when this one has joined anew and
+no longer claims them (KIP-429). State is restored beside the tasks that run already.
+
+A worker that was expelled, because nothing was heard of it in time, finds its commits refused. It drops
+all it has, uncommitted, and joins as a new one. The same happens when its producer can't go on: what
+became of its last transaction is then read from the log, by whoever gets the tasks.
+"""
+
+import random
+import uuid
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import anyio
+import anyio.abc
+
+from ...log.errors import Fenced
+from ...log.interface import Membership, SharedLog, TransactionalProducer
+from ..timestamps import duration_ms
+from .assignor import (
+    Given,
+    TaskId,
+    Told,
+    decode_given,
+    decode_told,
+    encode_given,
+    encode_told,
+    share_out,
+)
+from .directories import StoreDirectories
+from .failures import plain_errors
+from .runner import TaskRunner
+from .standby import Standby
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+REBALANCE_SLACK_MS: Final = 30_000
+"""How much longer than a task may take to stop a worker is waited for in a rebalance."""
+
+
+@dataclass(slots=True)
+class _Work:
+    """Something that runs for a task, and can be ended."""
+
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    ended: anyio.Event = field(default_factory=anyio.Event)
+
+
+@dataclass(slots=True)
+class _Running(_Work):
+    runner: TaskRunner = field(kw_only=True)
+
+
+class SharedTasks:
+    """The tasks that the app's group gives this worker."""
+
+    def __init__(self, log: SharedLog, directories: StoreDirectories) -> None:
+        """Make them.
+
+        Args:
+            log: the engine's.
+            directories: where the tasks' stores are.
+        """
+        self.keyless_first = random.randrange(1 << 16)  # noqa: S311 - to spread, not to hide
+        self._log = log
+        self._directories = directories
+        self._running: dict[TaskId, _Running] = {}
+        self._standing: dict[TaskId, _Work] = {}
+        self._stopping = False
+        self._fenced = False
+        self._joining = anyio.CancelScope()
+        self._following = anyio.CancelScope()
+        self._engine: Engine
+        self._group: anyio.abc.TaskGroup
+        self._producer: TransactionalProducer | None = None
+
+    @property
+    def runners(self) -> list[TaskRunner]:
+        return [running.runner for running in self._running.values()]
+
+    async def producer(self, task: str) -> TransactionalProducer:
+        del task  # the group tells whose it is
+        assert self._producer is not None
+        return self._producer
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._joining.cancel()
+        self._following.cancel()
+
+    async def run(self, engine: "Engine", *, task_status: anyio.abc.TaskStatus[None]) -> None:
+        self._engine = engine
+        settings = engine.settings
+        self._shutdown_ms = duration_ms(settings.shutdown_timeout, what="shutdown_timeout")
+        async with self._log.membership(
+            engine.app.name,
+            _share_out,
+            instance_id=settings.instance,
+            session_timeout_ms=duration_ms(settings.session_timeout, what="session_timeout"),
+            rebalance_timeout_ms=self._shutdown_ms + REBALANCE_SLACK_MS,
+        ) as membership:
+            try:
+                async with anyio.create_task_group() as self._group:
+                    is_new = True
+                    while not self._stopping:
+                        await self._take_share(membership)
+                        if is_new:
+                            task_status.started()
+                            is_new = False
+                        await self._follow(membership)
+                    await self._stop_tasks(list(self._running))
+                    await _end(self._standing.values())
+            finally:
+                self._running.clear()
+
+    # -- the group -----------------------------------------------------------------------------
+
+    async def _take_share(self, membership: Membership) -> None:
+        """Join until nothing is left to be handed over."""
+        handed_over = True
+        while handed_over and not self._stopping:
+            if self._fenced or membership.place is None:
+                await self._drop()
+            given = Given()
+            with anyio.CancelScope() as self._joining:
+                given = decode_given(await membership.join(encode_told(self._told())))
+                if self._producer is None:
+                    self._producer = await self._make_producer(membership)
+            if self._stopping or self._fenced or membership.place is None:
+                continue
+            handed_over = await self._do(given)
+
+    async def _follow(self, membership: Membership) -> None:
+        """Wait until there is a reason to join anew, or to stop."""
+        with anyio.CancelScope() as self._following:
+            if self._stopping or self._fenced:
+                return
+            await membership.until_rebalance()
+
+    def _told(self) -> Told:
+        topology, settings = self._engine.topology, self._engine.settings
+        return Told(
+            tasks={sub.name: self._engine.task_count(sub) for sub in topology.subtopologies},
+            stateful=frozenset(sub.name for sub in topology.subtopologies if sub.tables),
+            running=frozenset(self._running),
+            warm=self._directories.warm(),
+            directory=self._directories.identity,
+            standby_replicas=settings.standby_replicas,
+        )
+
+    async def _make_producer(self, membership: Membership) -> TransactionalProducer:
+        settings = self._engine.settings
+        if settings.guarantee == "at_least_once":
+            return await self._log.at_least_once_producer()
+        name = settings.instance or str(uuid.uuid4())
+        return await self._log.worker_producer(f"{self._engine.app.name}-{name}", membership)
+
+    # -- tasks ---------------------------------------------------------------------------------
+
+    async def _do(self, given: Given) -> bool:
+        """Run what is given and nothing else; return whether something was stopped for others."""
+        leaving = [task for task in self._running if task not in given.active]
+        await self._stop_tasks(leaving)
+        not_wanted = [task for task in self._standing if task not in given.standby]
+        await _end([self._standing.pop(task) for task in not_wanted])
+        for task in sorted(given.active - self._running.keys()):
+            self._start(task)
+        for task in sorted(given.standby - self._standing.keys() - self._running.keys()):
+            work = self._standing[task] = _Work()
+            self._group.start_soon(self._stand_by, task, work)
+        return bool(leaving)
+
+    def _start(self, task: TaskId) -> None:
+        sub = self._engine.topology.subtopology(task.subtopology)
+        runner = TaskRunner(self._engine, sub, task.partition)
+        running = self._running[task] = _Running(runner=runner)
+        self._group.start_soon(self._host, task, running)
+
+    async def _host(self, task: TaskId, running: _Running) -> None:
+        try:
+            with running.scope, plain_errors():
+                await running.runner.run()
+        except Fenced as error:
+            self._lose(error)
+        finally:
+            if self._running.get(task) is running:
+                del self._running[task]
+            running.ended.set()
+
+    def _lose(self, error: Fenced) -> None:
+        """Have everything dropped, and join anew."""
+        if not self._fenced:
+            self._fenced = True
+            self._engine.note(f"This worker has lost its tasks, and joins anew: {error}")
+        self._following.cancel()
+
+    async def _stop_tasks(self, tasks: Collection[TaskId]) -> None:
+        """Let tasks finish their current event and commit; cut off those that take too long."""
+        leaving = [self._running[task] for task in tasks]
+        for running in leaving:
+            if running.runner.ready.is_set():
+                running.runner.stop()
+            else:
+                running.scope.cancel()
+        with anyio.move_on_after(self._shutdown_ms / 1000):
+            for running in leaving:
+                await running.ended.wait()
+        await _end(leaving)
+
+    async def _drop(self) -> None:
+        """Forget all tasks, with what is not committed, and the producer."""
+        await _end(list(self._running.values()))
+        self._producer = None
+        self._fenced = False
+
+    async def _stand_by(self, task: TaskId, work: _Work) -> None:
+        sub = self._engine.topology.subtopology(task.subtopology)
+        try:
+            with work.scope:
+                await Standby(self._engine, sub, task.partition).run()
+        finally:
+            work.ended.set()
+
+
+async def _end(works: Collection[_Work]) -> None:
+    """Cut work off, and wait until it has cleaned up."""
+    for work in works:
+        work.scope.cancel()
+    for work in works:
+        await work.ended.wait()
+
+
+def _share_out(told: Mapping[str, bytes]) -> dict[str, bytes]:
+    given = share_out({member: decode_told(data) for member, data in told.items()})
+    return {member: encode_given(each) for member, each in given.items()}
