@@ -263,6 +263,12 @@ class SharedLog(Log, Protocol):
         does every one after it, for the work that it came from may be somebody else's.
         """
 
+    async def at_least_once_producer(self) -> TransactionalProducer:
+        """Make a producer that appends first and commits offsets behind it, without a transaction.
+
+        For clusters that have none. Nothing fences it, and what a crash cuts off is done again.
+        """
+
 
 OpenLog = AbstractAsyncContextManager[Log]
 """What opening a log gives: `async with open_log(...) as log`."""
