@@ -8,7 +8,6 @@ This speaks plain TCP and TLS. SASL is librdkafka's alone: with it, these questi
 """
 
 import socket
-import ssl
 from collections.abc import Collection, Mapping
 from typing import Final
 
@@ -36,6 +35,7 @@ from ..wire.messages.offset_for_leader_epoch import (
     OffsetForLeaderTopic,
 )
 from .address import ClusterAddress
+from .security import tls_context
 
 METADATA_VERSION: Final = 9
 EPOCH_VERSION: Final = 4
@@ -142,17 +142,11 @@ class Direct:
             Unreachable: that can't be done.
             LogError: it would need SASL.
         """
-        settings = self._address.settings
-        protocol = str(settings.get("security.protocol", "plaintext")).lower()
-        if protocol not in {"plaintext", "ssl"}:
-            raise LogError(
-                f"with security.protocol={protocol} this can't be asked: it needs a connection of "
-                "our own, which speaks plaintext and ssl"
-            )
         try:
+            tls = tls_context(self._address.settings)
             connection = socket.create_connection((host, port), self._address.timeout_s)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return connection if protocol == "plaintext" else self._secured(connection, host)
+            return connection if tls is None else tls.wrap_socket(connection, server_hostname=host)
         except OSError as error:
             raise Unreachable(f"the broker at {host}:{port} can't be reached: {error}") from None
 
@@ -179,23 +173,6 @@ class Direct:
             ) from None
         return response
 
-    def _secured(self, connection: socket.socket, host: str) -> ssl.SSLSocket:
-        settings = self._address.settings
-        authority = settings.get("ssl.ca.location")
-        context = ssl.create_default_context(cafile=None if authority is None else str(authority))
-        if str(settings.get("ssl.endpoint.identification.algorithm", "https")) == "none":
-            context.check_hostname = False
-        if not _is_true(settings.get("enable.ssl.certificate.verification", True)):
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        if (certificate := settings.get("ssl.certificate.location")) is not None:
-            key, password = settings.get("ssl.key.location"), settings.get("ssl.key.password")
-            context.load_cert_chain(
-                str(certificate),
-                None if key is None else str(key),
-                None if password is None else str(password),
-            )
-        return context.wrap_socket(connection, server_hostname=host)
-
 
 def _receive(connection: socket.socket, length: int) -> bytes:
     data = bytearray()
@@ -213,7 +190,3 @@ def _check(code: int, subject: str) -> None:
         raise UnknownTopic(f"there is no {subject}")
     if error is not ErrorCode.NONE:
         raise LogError(f"{subject}: {error.name}")
-
-
-def _is_true(value: object) -> bool:
-    return str(value).lower() not in {"false", "0"}
