@@ -71,6 +71,7 @@ class TaskRunner:
         self._wait: anyio.CancelScope | None = None
         self._last_run: Run | None = None
         self._purged: dict[TopicPartition, Offset] = {}
+        self._affirm_at = self._next_affirmation()
         self._crew = Crew(self.task, engine.clock)
         self._buckets = {
             agent: engine.bucket(agent.name, agent.flow.rate)
@@ -167,7 +168,11 @@ class TaskRunner:
 
     async def _fetch(self) -> None:
         """Wait for more records, or until a commit or a batch is due, or somebody asks."""
-        due = [self._crew.next_deadline(), self._crew.pause_at if self._news else None]
+        due = [
+            self._crew.next_deadline(),
+            self._crew.pause_at if self._news else None,
+            self._affirm_at,
+        ]
         now = self._clock.now()
         wait_ms = min((time - now for time in due if time is not None), default=math.inf)
         hungry = set(self.task.hungry())
@@ -337,9 +342,11 @@ class TaskRunner:
     # Commit, and the way back.
 
     def _is_commit_due(self) -> bool:
+        now = self._clock.now()
         return (
             self._commit_asked
-            or self._clock.now() >= self._crew.pause_at
+            or now >= self._crew.pause_at
+            or (self._affirm_at is not None and now >= self._affirm_at)
             or self.stores.dirty_count >= DIRTY_MAX
             or self.task.outputs.count() >= OUTPUTS_MAX
         )
@@ -353,7 +360,8 @@ class TaskRunner:
         progress = self.task.progress(self._crew)
         changes = self.stores.drain(self._clock.now())
         records = self.task.outputs.take()
-        if progress.offsets == self._committed and not changes and not records:
+        is_same = progress.offsets == self._committed and not changes and not records
+        if is_same and (self._affirm_at is None or began < self._affirm_at):
             self.stores.rollback()
             self._news = False
             return
@@ -364,6 +372,7 @@ class TaskRunner:
             self.stores.apply(appended)
         self._news = False  # Not before: what is being committed is not settled yet.
         self._committed = dict(progress.offsets)
+        self._affirm_at = self._next_affirmation()
         self.task.meta = progress.meta
         self._troubles.committed()
         self._crew.paused()
@@ -382,6 +391,11 @@ class TaskRunner:
         interval_ms = self.engine.commit_interval_ms
         wait_ms = max(interval_ms, min(took_ms * COMMIT_RARITY, interval_ms * 10))
         return self._clock.now() + wait_ms
+
+    def _next_affirmation(self) -> int | None:
+        """Return when to commit at the latest, though nothing be new: brokers forget old offsets."""
+        interval_ms = self.engine.tasks.affirm_interval_ms
+        return None if interval_ms is None else self._clock.now() + interval_ms
 
     async def _finish_batches(self) -> None:
         """Have batches handed out, full or not, that can't wait in the log for the next commit."""

@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 REBALANCE_SLACK_MS: Final = 30_000
 """How much longer than a task may take to stop a worker is waited for in a rebalance."""
 
+AFFIRM_INTERVAL_MS: Final = 6 * 60 * 60 * 1000
+"""Brokers forget the offsets of a group without members in a week (KIP-211), and tasks' groups have none."""
+
 
 @dataclass(slots=True)
 class _Work:
@@ -68,6 +71,7 @@ class SharedTasks:
             log: the engine's.
             directories: where the tasks' stores are.
         """
+        self.affirm_interval_ms: int | None = AFFIRM_INTERVAL_MS
         self.keyless_first = random.randrange(1 << 16)  # noqa: S311 - to spread, not to hide
         self._log = log
         self._directories = directories

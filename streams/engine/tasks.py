@@ -24,6 +24,10 @@ class Tasks(Protocol):
     def keyless_first(self) -> int:
         """Where records without a key begin: workers should not all begin in the same partition."""
 
+    @property
+    def affirm_interval_ms(self) -> int | None:
+        """How often progress is committed again though it is the same; None: never."""
+
     async def run(self, engine: "Engine", *, task_status: anyio.abc.TaskStatus[None]) -> None:
         """Run them until `stop`; report as started when the worker does what it is to do.
 
@@ -44,6 +48,7 @@ class AllTasks:
     def __init__(self) -> None:
         self.runners: list[TaskRunner] = []
         self.keyless_first = 0
+        self.affirm_interval_ms: int | None = None
         self._engine: Engine
 
     async def run(self, engine: "Engine", *, task_status: anyio.abc.TaskStatus[None]) -> None:
