@@ -10,6 +10,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=["millpond", "kafka"],
         help="what conformance is run on",
     )
+    parser.addoption(
+        "--chaos-seconds", type=float, default=40, help="how long workers are killed and paused"
+    )
+    parser.addoption("--chaos-seed", type=int, default=1, help="what befalls them, and when")
 
 
 @pytest.fixture(params=["asyncio"])
