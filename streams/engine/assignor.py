@@ -26,6 +26,7 @@ trusted: neither is given it, and its next runner reads the state from the chang
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 
 import msgspec
@@ -128,7 +129,7 @@ def _kinds(told: Sequence[Told]) -> list[tuple[list[int], list[TaskId]]]:
     kinds = []
     for subtopology in sorted(most):
         ends = sorted({each.tasks.get(subtopology, 0) for each in told} | {0})
-        for start, end in zip(ends, ends[1:]):
+        for start, end in pairwise(ends):
             tasks = [TaskId(subtopology, partition) for partition in range(start, end)]
             kinds.append(([w for w, each in enumerate(told) if each.knows(tasks[0])], tasks))
     return kinds
@@ -223,7 +224,7 @@ def _standbys(told: Sequence[Told], owners: Mapping[TaskId, int]) -> list[set[Ta
     for _, task, worker in sorted(warm):
         if len(given[worker]) < share:
             give(task, worker)
-    for task in wanted:
+    for task in [task for task, number in wanted.items() if number]:
         for worker in sorted(able[task], key=lambda w: (len(given[w]), actives[w], w)):
             give(task, worker)
     return given
