@@ -55,6 +55,10 @@ class Fenced(LogError):
     """A newer owner has taken over: this producer or member must stop."""
 
 
+class Expelled(Fenced):
+    """A group has gone on without this member: what it had may be others' now. It may join as a new one."""
+
+
 class UnknownProducer(Fenced):
     """The transactional id is not, or not any more, that of this producer id."""
 

@@ -221,9 +221,14 @@ class Membership(Protocol):
         has remains its own, to be committed. One that was expelled joins as a new one.
 
         Raises:
+            Expelled: it was a member when it began to join, and is none any more, so what it has told
+                of what it has does not hold. The next call joins as a new one.
             Fenced: another process has the instance id now.
             Unreachable: no coordinator could be reached for as long as a call may take.
         """
+
+    async def next_place(self, after: Place) -> Place | None:
+        """Return the place as soon as it is not `after`."""
 
     async def until_rebalance(self) -> None:
         """Return when the group wants to rebalance, or when this member is expelled."""

@@ -17,7 +17,7 @@ interface are weaker here, for neither the protocol nor librdkafka has a way to 
 
 import weakref
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final
 
 import anyio
@@ -25,6 +25,7 @@ import anyio.to_thread
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 
 from ..errors import ConfigError
+from ..interface import Membership, ShareOut
 from ..model import (
     CommittedOffset,
     Compression,
@@ -35,16 +36,27 @@ from ..model import (
     TopicPartition,
     TopicSpec,
 )
-from .address import Settings, parse_address
+from .address import (
+    TRANSACTION_TIMEOUT_MS,
+    WORKER_TRANSACTION_TIMEOUT_MS,
+    Settings,
+    parse_address,
+)
+from .at_least_once import AtLeastOnceProducer
 from .client import Client
 from .direct import Direct
 from .failures import error_of
+from .group_requests import Member
+from .group_metadata import check_form
 from .groups import GroupOffsets
+from .membership import ClusterMembership, membership
 from .offsets import Offsets
 from .producer import ClusterProducer, SharedProducer
 from .reader import ClusterReader
 from .topics import Topics
 from .transactional_producer import ClusterTransactionalProducer
+from .transactions import Transactions
+from .worker_producer import WorkerProducer
 
 CONNECT_S: Final = 5.0
 CLOSE_S: Final = 5.0
@@ -62,8 +74,8 @@ class ClusterLog:
         self._groups = GroupOffsets(client, self._topics, self._direct)
         self._shared: dict[Compression, SharedProducer] = {}
         self._readers: weakref.WeakSet[ClusterReader] = weakref.WeakSet()
-        self._transactional: weakref.WeakSet[ClusterTransactionalProducer] = weakref.WeakSet()
-        self._group_metadata: dict[str, object] = {}
+        self._transactions: weakref.WeakSet[Transactions] = weakref.WeakSet()
+        self._form_is_known = False
 
     @staticmethod
     @asynccontextmanager
@@ -101,8 +113,8 @@ class ClusterLog:
             await reader.aclose()
         for shared in self._shared.values():
             await anyio.to_thread.run_sync(shared.close, CLOSE_S)
-        for producer in list(self._transactional):
-            await anyio.to_thread.run_sync(producer.close)
+        for transactions in list(self._transactions):
+            await anyio.to_thread.run_sync(transactions.close)
 
     # -- topics --------------------------------------------------------------------------------
 
@@ -180,6 +192,18 @@ class ClusterLog:
     async def delete_groups(self, names: Iterable[str]) -> None:
         await self._groups.delete(names)
 
+    def membership(
+        self,
+        group: str,
+        share_out: ShareOut,
+        *,
+        instance_id: str | None = None,
+        session_timeout_ms: int = 10_000,
+        rebalance_timeout_ms: int = 60_000,
+    ) -> AbstractAsyncContextManager[ClusterMembership]:
+        member = Member(group, instance_id, session_timeout_ms, rebalance_timeout_ms)
+        return membership(self.address, member, share_out)
+
     # -- readers and producers -----------------------------------------------------------------
 
     def reader(self, isolation: Isolation = Isolation.READ_COMMITTED) -> ClusterReader:
@@ -192,19 +216,37 @@ class ClusterLog:
         return ClusterProducer(self._client, self._topics, self._offsets, self._shared_producer)
 
     async def transactional_producer(self, transactional_id: str) -> ClusterTransactionalProducer:
-        settings = {**self.address.transactional_producer(transactional_id), "error_cb": _ignore}
-        producer = ClusterTransactionalProducer(
-            _made(settings),
+        return ClusterTransactionalProducer(
+            await self._begun(transactional_id, TRANSACTION_TIMEOUT_MS)
+        )
+
+    async def worker_producer(
+        self, transactional_id: str, membership: Membership
+    ) -> WorkerProducer:
+        return WorkerProducer(
+            await self._begun(transactional_id, WORKER_TRANSACTION_TIMEOUT_MS), membership
+        )
+
+    async def at_least_once_producer(self) -> AtLeastOnceProducer:
+        return AtLeastOnceProducer(await self.producer(), self._groups)
+
+    async def _begun(self, transactional_id: str, timeout_ms: int) -> Transactions:
+        """Return the only transactions of this id; what was left open is decided."""
+        if not self._form_is_known:
+            await anyio.to_thread.run_sync(check_form)
+            self._form_is_known = True
+        settings = self.address.transactional_producer(transactional_id, timeout_ms)
+        transactions = Transactions(
+            _made({**settings, "error_cb": _ignore}),
             transactional_id,
             self._client,
             self._topics,
             self._offsets,
             self._groups,
-            self._metadata_of,
         )
-        self._transactional.add(producer)
-        await producer.init()
-        return producer
+        self._transactions.add(transactions)
+        await transactions.init()
+        return transactions
 
     def _shared_producer(self, compression: Compression) -> SharedProducer:
         shared = self._shared.get(compression)
@@ -212,14 +254,6 @@ class ClusterLog:
             shared = SharedProducer(self.address.producer(compression))
             self._shared[compression] = shared
         return shared
-
-    def _metadata_of(self, group: str) -> object:
-        """Return what a transaction says of a group of which nobody here is a member."""
-        if group not in self._group_metadata:
-            consumer = Consumer({**self.address.common(), "group.id": group, "error_cb": _ignore})
-            self._group_metadata[group] = consumer.consumer_group_metadata()
-            consumer.close()
-        return self._group_metadata[group]
 
 
 def _made(settings: Mapping[str, Any]) -> Producer:

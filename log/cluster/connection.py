@@ -1,0 +1,144 @@
+"""A connection to one broker that tasks wait on: one request at a time, in versions that both know.
+
+It works on any event loop that anyio does, so a wait for an answer can be cancelled, which is what a
+member of a group needs: a JoinGroup is answered when all others have joined, minutes later perhaps.
+Rejected: blocking sockets in threads, as `direct.py` has for its short questions; a thread that waits
+can only be ended by closing its socket under it.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Final, Self
+
+import anyio
+import anyio.abc
+from anyio.streams.buffered import BufferedByteReceiveStream
+from anyio.streams.tls import TLSStream
+
+from ..errors import LogError, Unreachable
+from ..wire.api import Api, RequestT, ResponseT
+from ..wire.error_codes import ErrorCode
+from ..wire.errors import MalformedMessage
+from ..wire.frames import LENGTH, encode_request, read_response
+from ..wire.messages.api_versions import API_VERSIONS, ApiVersionsRequest
+from .address import ClusterAddress
+from .security import tls_context
+
+FRAME_BYTES_MAX: Final = 1 << 26
+
+FAILURES: Final = (
+    OSError,
+    MalformedMessage,
+    anyio.BrokenResourceError,
+    anyio.ClosedResourceError,
+    anyio.EndOfStream,
+    anyio.IncompleteRead,
+)
+"""What a connection can come to."""
+
+
+class BrokerConnection:
+    """A connection that is open. Make it with `open`; after an error it is of no use."""
+
+    def __init__(self, stream: anyio.abc.ByteStream, broker: str, client_id: str) -> None:
+        self.broker = broker
+        self._stream = stream
+        self._received = BufferedByteReceiveStream(stream)
+        self._client_id = client_id
+        self._correlation_id = 0
+        self._versions: Mapping[int, tuple[int, int]] = {}
+
+    @classmethod
+    async def open(cls, address: ClusterAddress, host: str, port: int, wait_s: float) -> Self:
+        """Connect to a broker of a cluster, and ask what it knows.
+
+        Raises:
+            Unreachable: nobody is there who answers in time.
+        """
+        broker = f"{host}:{port}"
+        try:
+            with anyio.fail_after(wait_s):
+                tls = tls_context(address.settings)
+                stream: anyio.abc.ByteStream = await anyio.connect_tcp(host, port)
+                try:
+                    if tls is not None:
+                        stream = await TLSStream.wrap(
+                            stream, hostname=host, ssl_context=tls, standard_compatible=False
+                        )
+                    client_id = str(address.settings.get("client.id", "millpond"))
+                    connection = cls(stream, broker, client_id)
+                    await connection._greet()
+                except BaseException:
+                    await _close(stream)
+                    raise
+        except TimeoutError:
+            raise Unreachable(f"the broker at {broker} does not answer in {wait_s:g} s") from None
+        except FAILURES as error:
+            raise Unreachable(f"the broker at {broker} can't be reached: {error}") from None
+        return connection
+
+    async def ask(
+        self, api: Api[RequestT, ResponseT], request: RequestT, wait_s: float = math.inf
+    ) -> ResponseT:
+        """Send a request, and wait for the response.
+
+        Raises:
+            Unreachable: none comes in time, or none that makes sense.
+            UnsupportedVersion: the broker has no version of it that is known here.
+        """
+        version = self._version(api)
+        try:
+            with anyio.fail_after(wait_s):
+                return await self._ask(api, version, request)
+        except TimeoutError:
+            raise Unreachable(f"{self.broker} does not answer {api.name} in {wait_s:g} s") from None
+        except FAILURES as error:
+            told = str(error) or "the connection is closed"
+            raise Unreachable(
+                f"{self.broker} does not answer {api.name} as it should: {told}"
+            ) from None
+
+    async def close(self) -> None:
+        """Close at once, whatever is on the way."""
+        await _close(self._stream)
+
+    async def _greet(self) -> None:
+        answer = await self._ask(API_VERSIONS, 0, ApiVersionsRequest())
+        if answer.error_code != ErrorCode.NONE:
+            raise Unreachable(f"{self.broker}: {ErrorCode(answer.error_code).name}")
+        self._versions = {
+            each.api_key: (each.min_version, each.max_version) for each in answer.api_keys
+        }
+
+    def _version(self, api: Api[RequestT, ResponseT]) -> int:
+        first, last = self._versions.get(api.key, (0, -1))
+        version = min(last, api.last)
+        if version < max(first, api.first):
+            theirs = (
+                f"only versions {first} to {last} of it" if last >= first else "no such request"
+            )
+            raise LogError(
+                f"{self.broker} can't be asked {api.name}: it has {theirs}, and known here are "
+                f"{api.first} to {api.last}"
+            )
+        return version
+
+    async def _ask(
+        self, api: Api[RequestT, ResponseT], version: int, request: RequestT
+    ) -> ResponseT:
+        self._correlation_id += 1
+        sent = self._correlation_id
+        await self._stream.send(encode_request(api, version, sent, self._client_id, request))
+        (length,) = LENGTH.unpack(await self._received.receive_exactly(LENGTH.size))
+        if not 0 <= length <= FRAME_BYTES_MAX:
+            raise MalformedMessage(f"it announces a response of {length} bytes")
+        frame = memoryview(await self._received.receive_exactly(length))
+        answered, response = read_response(api, version, frame)
+        if answered != sent:
+            raise MalformedMessage(f"it answers request {answered}, and {sent} was asked")
+        return response
+
+
+async def _close(stream: anyio.abc.ByteStream) -> None:
+    with anyio.CancelScope(shield=True):
+        await anyio.aclose_forcefully(stream)
