@@ -44,6 +44,13 @@ BATCH_BYTES: Final = 1_000_000
 
 TRANSACTION_TIMEOUT_MS: Final = 60_000
 
+WORKER_TRANSACTION_TIMEOUT_MS: Final = 10_000
+"""For so long may a worker that is killed amid a transaction hold up whoever gets its tasks
+(`worker_producer.py`)."""
+
+CONCURRENT_RETRY_MS: Final = 5
+"""How soon to ask again while a broker still completes the last transaction."""
+
 FETCH_WAIT_MS: Final = 100
 """How long a broker may hold back an empty fetch. Only an empty one tells that what follows the last
 record are markers, so a reader learns that much later that it is at the end."""
@@ -121,12 +128,18 @@ class ClusterAddress:
             "enable.idempotence": True,
         }
 
-    def transactional_producer(self, transactional_id: str) -> dict[str, Any]:
-        return {
-            "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
+    def transactional_producer(
+        self, transactional_id: str, transaction_timeout_ms: int = TRANSACTION_TIMEOUT_MS
+    ) -> dict[str, Any]:
+        settings = {
+            "transaction.timeout.ms": transaction_timeout_ms,
+            "retry.backoff.ms": CONCURRENT_RETRY_MS,
             **self.producer(Compression.NONE),
-            "linger.ms": 1000,  # until the flush that each commit begins with
-            "message.timeout.ms": min(self.timeout_ms, TRANSACTION_TIMEOUT_MS),
+        }
+        return {
+            **settings,
+            "linger.ms": 1000,  # until the flush that each commit has
+            "message.timeout.ms": min(self.timeout_ms, int(settings["transaction.timeout.ms"])),
             "transactional.id": transactional_id,
         }
 

@@ -46,8 +46,8 @@ from .at_least_once import AtLeastOnceProducer
 from .client import Client
 from .direct import Direct
 from .failures import error_of
-from .group_requests import Member
 from .group_metadata import check_form
+from .group_requests import Member
 from .groups import GroupOffsets
 from .membership import ClusterMembership, membership
 from .offsets import Offsets

@@ -106,6 +106,17 @@ TRANSIENT: Final = frozenset(
 )
 """What goes away by itself: to be asked again until the deadline."""
 
+MEMBERSHIP: Final = frozenset(
+    {
+        KafkaError.ILLEGAL_GENERATION,
+        KafkaError.REBALANCE_IN_PROGRESS,
+        KafkaError.UNKNOWN_MEMBER_ID,
+        KafkaError.FENCED_INSTANCE_ID,
+        KafkaError.STALE_MEMBER_EPOCH,
+    }
+)
+"""What a coordinator says of a member of a group."""
+
 FENCING: Final = frozenset(code for code, kind in ERRORS.items() if issubclass(kind, Fenced))
 
 

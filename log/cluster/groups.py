@@ -128,6 +128,17 @@ class GroupOffsets:
             await anyio.sleep(RETRY_PAUSE_S)
 
 
+def merged_by_group(
+    commits: Iterable[tuple[str, Mapping[TopicPartition, CommittedOffset]]],
+) -> dict[str, dict[TopicPartition, CommittedOffset]]:
+    """Return what is left to be committed of several commits, the later ones counting."""
+    merged: dict[str, dict[TopicPartition, CommittedOffset]] = {}
+    for group, offsets in commits:
+        if offsets:
+            merged.setdefault(group, {}).update(offsets)
+    return merged
+
+
 def to_client(offsets: Mapping[TopicPartition, CommittedOffset]) -> list[ClientPartition]:
     """Return committed offsets as librdkafka takes them."""
     return [_to_client(partition, committed) for partition, committed in offsets.items()]

@@ -74,6 +74,10 @@ class Delivery:
         self._left = count
         self._on_complete = on_complete
 
+    @property
+    def is_complete(self) -> bool:
+        return not self._left
+
     def part(self, partition: TopicPartition) -> PartDelivery:
         return self.parts.setdefault(partition, PartDelivery(self))
 

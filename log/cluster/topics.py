@@ -200,6 +200,11 @@ class Topics:
                 parts[number][partition] = one
         return [part for part in parts if part]
 
+    def has_small_batches(self, partition: TopicPartition) -> bool:
+        """Whether librdkafka's batches may be larger than the topic's limit."""
+        known = self._known.get(partition.topic)
+        return known is not None and known.batch_bytes_max < RECORD_BYTES_MAX
+
     def forget(self, names: Iterable[str]) -> None:
         """Ask again, next time."""
         for name in names:
