@@ -4,9 +4,8 @@ Commands that look open the log read-only, so they work beside a running worker.
 what can be typed; each command's work is in a file of its own, imported when it is called.
 
 A worker should reach its first record within half a second, and typer alone takes a third of that
-(it loads pydantic to read arguments). So the plain `worker MODULE:APP [--data DIR]`, which is what
-people type, is understood here, and so is `broker` with any of its options; whatever else there is to
-say about either, typer says.
+(it loads pydantic to read arguments). So `worker` and `broker` with values to their long options, which
+is what people type, are understood here; whatever else there is to say about either, typer says.
 """
 
 import sys
@@ -15,6 +14,9 @@ from typing import Final
 
 DATA_VARIABLE: Final = "MILLPOND_DATA"
 """The environment variable that names the data directory, where an option does not."""
+
+INSTANCE_VARIABLE: Final = "MILLPOND_INSTANCE"
+"""The environment variable that names a worker, where an option does not."""
 
 DEFAULT_ADDRESS: Final = "127.0.0.1:9092"
 """Where a broker listens if nobody says otherwise: Kafka's port, for programs of this machine."""
@@ -29,6 +31,9 @@ BROKER_OPTIONS: Final = REPEATABLE | {
 }
 """What `millpond broker` may be told; `program.py` describes them."""
 
+WORKER_OPTIONS: Final = frozenset({"--data", "--log", "--instance"})
+"""The same of a single `millpond worker`."""
+
 
 def main() -> int:
     """Run the command line of this process and return its exit code."""
@@ -39,9 +44,10 @@ def run(arguments: Sequence[str]) -> int:
     """Do what a command line says, and return the exit code."""
     plain = plain_worker(arguments)
     if plain is not None:
-        from .worker import run_worker
+        from .worker import Choice, run_worker
 
-        return run_worker(*plain)
+        target, chosen = plain
+        return run_worker(target, Choice(**chosen))
     options = plain_broker(arguments)
     if options is not None:
         from .broker import chosen_of, run_broker
@@ -52,16 +58,22 @@ def run(arguments: Sequence[str]) -> int:
     return run_program(arguments)
 
 
-def plain_worker(arguments: Sequence[str]) -> tuple[str, str | None] | None:
-    """Return the app and the data directory, if that is all that a worker was told."""
-    match arguments:
-        case ["worker", target]:
-            data = None
-        case ["worker", target, "--data", data] | ["worker", "--data", data, target]:
-            pass
-        case _:
+def plain_worker(arguments: Sequence[str]) -> tuple[str, dict[str, str]] | None:
+    """Return the app, and what else a worker was told, if it is not more than can be told once."""
+    if arguments[:1] != ["worker"]:
+        return None
+    targets, chosen, words = [], {}, iter(arguments[1:])
+    for word in words:
+        if word in WORKER_OPTIONS:
+            name, value = word.removeprefix("--"), next(words, "-")
+            if value.startswith("-") or name in chosen:
+                return None
+            chosen[name] = value
+        elif word.startswith("-"):
             return None
-    return None if target.startswith("-") or (data or "").startswith("-") else (target, data)
+        else:
+            targets.append(word)
+    return (targets[0], chosen) if len(targets) == 1 else None
 
 
 def plain_broker(arguments: Sequence[str]) -> dict[str, list[str]] | None:

@@ -28,6 +28,15 @@ LogOption = Annotated[
         help=f"Instead of a directory, a broker: kafka://HOST:PORT. [env var: {LOG_VARIABLE}]",
     ),
 ]
+Target = Annotated[str, typer.Argument(metavar="MODULE:APP", help="Such as shop:app.")]
+AppLog = Annotated[
+    str | None,
+    typer.Option(
+        "--log",
+        metavar="URL",
+        help=f"The cluster that the app runs on: kafka://HOST:PORT. [env var: {LOG_VARIABLE}]",
+    ),
+]
 TopicName = Annotated[str, typer.Argument(metavar="TOPIC")]
 
 _UNITS_MS: Final = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}

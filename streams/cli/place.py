@@ -6,22 +6,27 @@
 All commands about a log take either. A directory is opened read-only by those that look, which works
 beside a running worker or broker; those that change something need it for themselves. A cluster has
 no such difference.
+
+Commands about an app may be told both, for an app on a cluster has its state in its directory still.
+What they are not told, the app says. So with them `--data` does not outdo MILLPOND_LOG.
 """
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from ...log.cluster.address import Settings, parse_address
 from ...log.embedded import EmbeddedLog
 from ...log.errors import ConfigError, LogError, LogLocked, Unreachable
 from ...log.interface import Log
 from ...log.model import TopicPartition
-from . import look
+from . import DATA_VARIABLE, look
 
 if TYPE_CHECKING:
     from ...log.cluster.cluster_log import ClusterLog
+    from ..app import App
 
 LOG_VARIABLE: Final = "MILLPOND_LOG"
 """The environment variable that names a cluster, where an option does not."""
@@ -32,10 +37,15 @@ CALL_S: Final = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the log is: on the cluster at `url`, or, without one, in `data`."""
+    """Where the log is: on the cluster at `url`, or, without one, in `data`.
+
+    Attributes:
+        client: settings of librdkafka, of an app.
+    """
 
     data: Path
     url: str | None = None
+    client: Settings = field(default_factory=dict)
 
     def __str__(self) -> str:
         return self.url or str(look.log_directory(self.data).absolute())
@@ -62,6 +72,22 @@ def choose_place(
     return Place(data or look.DATA, url or None)
 
 
+def place_of_app(
+    app: "App", data: str | Path | None, url: str | None, environment: Mapping[str, str]
+) -> Place:
+    """Return where an app runs, by options, environment, and what it says itself, in this order.
+
+    Raises:
+        ConfigError: the address won't do.
+    """
+    url = url or environment.get(LOG_VARIABLE) or app.log
+    if url:
+        parse_address(url, app.settings.client, CALL_S)
+    return Place(
+        Path(data or environment.get(DATA_VARIABLE) or app.data), url or None, app.settings.client
+    )
+
+
 @asynccontextmanager
 async def opened(place: Place) -> AsyncIterator[Log]:
     """Open a log for reading.
@@ -74,7 +100,7 @@ async def opened(place: Place) -> AsyncIterator[Log]:
         async with look.opened(place.data) as log:
             yield log
         return
-    async with _cluster(place.url) as log:
+    async with _cluster(place) as log:
         yield log
 
 
@@ -87,7 +113,7 @@ async def opened_to_change(place: Place, what: str) -> AsyncIterator[Log]:
         ConfigError, Unreachable: see `opened`.
     """
     if place.url is not None:
-        async with _cluster(place.url) as log:
+        async with _cluster(place) as log:
             yield log
         return
     look.check_has_log(place.data)
@@ -118,11 +144,14 @@ async def sizes(place: Place, log: Log, topics: Mapping[str, int]) -> dict[Topic
 
 
 @asynccontextmanager
-async def _cluster(url: str) -> AsyncIterator[Log]:
+async def _cluster(place: Place) -> AsyncIterator[Log]:
     from ...log.cluster.cluster_log import ClusterLog
 
+    assert place.url is not None
     try:
-        async with ClusterLog.open(url, connect_timeout_s=CONNECT_S, timeout_s=CALL_S) as log:
+        async with ClusterLog.open(
+            place.url, settings=place.client, connect_timeout_s=CONNECT_S, timeout_s=CALL_S
+        ) as log:
             yield log
     except Unreachable as error:
         raise Unreachable(

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Final, Literal
 
 import typer
 
-from . import DEFAULT_ADDRESS, look
-from .arguments import Data, DataIfAny, finish, moment, unwrapped
+from . import DEFAULT_ADDRESS, INSTANCE_VARIABLE, look
+from .arguments import AppLog, Data, DataIfAny, Target, finish, moment, unwrapped
 from .failures import perform, reported
 from .log_commands import add_log_commands
 
@@ -21,6 +21,7 @@ Commands that look work beside a running worker or broker.
 EPILOG: Final = """\b
 Examples:
   millpond worker shop:app            run the app that is called app in shop.py
+  millpond worker shop:app -n 4       run it in four processes
   millpond broker --data ./data       serve the log to Kafka clients at 127.0.0.1:9092
   millpond tail orders --follow       see records as they come
   millpond table get totals ann       see a value in a table
@@ -33,7 +34,6 @@ Exit codes:
   130, 143  stopped at once, by a second SIGINT or SIGTERM
 """
 
-Target = Annotated[str, typer.Argument(metavar="MODULE:APP", help="Such as shop:app.")]
 TableName = Annotated[str, typer.Argument(metavar="TABLE")]
 AppOption = Annotated[
     str | None,
@@ -108,15 +108,38 @@ def _options(
 # -- commands about an app ---------------------------------------------------------------------
 
 
-def worker(target: Target, data: DataIfAny = None) -> None:
+def worker(
+    target: Target,
+    data: DataIfAny = None,
+    log: AppLog = None,
+    workers: Annotated[
+        int, typer.Option("--workers", "-n", metavar="N", min=1, help="How many processes.")
+    ] = 1,
+    instance: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="On a cluster: this worker's for good, so that its tasks wait while it is restarted. "
+            f"[env var: {INSTANCE_VARIABLE}]",
+        ),
+    ] = None,
+) -> None:
     """Run an app until it is stopped or fails.
 
     The first SIGINT (Ctrl-C) or SIGTERM lets it finish its current events and commit; a second one
     stops it at once, which is safe as well: what was not committed will be read again.
-    """
-    from .worker import run_worker
 
-    finish(run_worker(target, data))
+    With -n, several processes share the work. Those that fail are started again. Without a cluster, a
+    broker is started for them, on the app's own directory.
+    """
+    from .worker import Choice, run_worker
+
+    choice = Choice(data, log, instance)
+    if workers == 1:
+        finish(run_worker(target, choice))
+    from .workers import run_workers
+
+    finish(run_workers(target, choice, workers))
 
 
 def broker(

@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -25,8 +26,9 @@ from ..engine.engine import Engine
 from ..engine.process import collect_garbage_rarely
 from ..errors import StreamError
 from ..loader import load_app
-from . import DATA_VARIABLE
+from . import INSTANCE_VARIABLE
 from .failures import perform, reported
+from .place import place_of_app
 from .status import Status, make_status
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -34,18 +36,38 @@ LOOK_S: Final = 0.02
 """How often we look whether the app has begun to restore, and how far it is."""
 
 
-def run_worker(target: str, data: str | Path | None) -> int:
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What the command line says of an app: of what it leaves out, the environment or the app decides."""
+
+    data: str | Path | None = None
+    log: str | None = None
+    instance: str | None = None
+
+
+def configured(app: App, choice: Choice) -> App:
+    """Let an app run where it was chosen to, under the name that was chosen.
+
+    Raises:
+        ConfigError: the address or the name won't do.
+    """
+    place = place_of_app(app, choice.data, choice.log, os.environ)
+    app.data, app.log = place.data, place.url
+    instance = choice.instance or os.environ.get(INSTANCE_VARIABLE)
+    if instance:
+        app.settings = replace(app.settings, instance=instance)
+    return app
+
+
+def run_worker(target: str, choice: Choice) -> int:
     """Load an app, run it until it is stopped, and return the exit code.
 
     Args:
         target: ``module:app``.
-        data: in place of the app's own directory; by default what the environment says, if it does.
+        choice: where it runs.
     """
-    data = data or os.environ.get(DATA_VARIABLE)
     with reported() as outcome:
-        app = load_app(target, App)
-        if data:
-            app.data = Path(data)
+        app = configured(load_app(target, App), choice)
         collect_garbage_rarely()
         outcome.code = perform(work, app)
     return outcome.code

@@ -64,9 +64,17 @@ def test_a_wrong_command_line_is_refused_on_stderr(
 @pytest.mark.parametrize(
     ("arguments", "understood"),
     [
-        (["worker", "shop:app"], ("shop:app", None)),
-        (["worker", "shop:app", "--data", "d"], ("shop:app", "d")),
-        (["worker", "--data", "d", "shop:app"], ("shop:app", "d")),
+        (["worker", "shop:app"], ("shop:app", {})),
+        (["worker", "shop:app", "--data", "d"], ("shop:app", {"data": "d"})),
+        (["worker", "--data", "d", "shop:app"], ("shop:app", {"data": "d"})),
+        (
+            ["worker", "--log", "kafka://b:9", "shop:app", "--instance", "a", "--data", "d"],
+            ("shop:app", {"log": "kafka://b:9", "instance": "a", "data": "d"}),
+        ),
+        (["worker", "shop:app", "-n", "2"], None),
+        (["worker", "shop:app", "--data", "d", "--data", "e"], None),
+        (["worker", "shop:app", "--data"], None),
+        (["worker", "shop:app", "store:app"], None),
         (["worker", "--help"], None),
         (["worker", "shop:app", "--data=d"], None),
         (["worker", "shop:app", "--data", "--help"], None),
@@ -77,7 +85,7 @@ def test_a_wrong_command_line_is_refused_on_stderr(
     ],
 )
 def test_only_a_plain_worker_goes_past_typer(
-    arguments: list[str], understood: tuple[str, str | None] | None
+    arguments: list[str], understood: tuple[str, dict[str, str]] | None
 ) -> None:
     assert plain_worker(arguments) == understood
 
