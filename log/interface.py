@@ -218,7 +218,7 @@ class Membership(Protocol):
         """Join, or join anew: tell the leader something, return what it gives this member.
 
         Waits for all other members, but no longer than the rebalance timeout. Meanwhile what the member
-        has remains its own, to be committed. One that was expelled joins as a new one.
+        has remains its own, to be committed. Without a place it joins as a new member.
 
         Raises:
             Expelled: it was a member when it began to join, and is none any more, so what it has told
@@ -265,7 +265,8 @@ class SharedLog(Log, Protocol):
         Commits that are asked for while another is on its way share the next transaction, and come
         out together. If the group has begun another generation, a commit waits until the membership has
         its place in it. If the member was expelled, a commit changes nothing and raises Fenced, and so
-        does every one after it, for the work that it came from may be somebody else's.
+        does every one after it, even if the member has a place again, under another member id: the work
+        that it came from may be somebody else's by now.
         """
 
     async def at_least_once_producer(self) -> TransactionalProducer:

@@ -14,13 +14,14 @@ became of its last transaction is then read from the log, by whoever gets the ta
 import random
 import uuid
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import anyio
 import anyio.abc
 
-from ...log.errors import Fenced
+from ...log.errors import Expelled, Fenced
 from ...log.interface import Membership, SharedLog, TransactionalProducer
 from ..timestamps import duration_ms
 from .assignor import (
@@ -62,7 +63,11 @@ class _Running(_Work):
 
 
 class SharedTasks:
-    """The tasks that the app's group gives this worker."""
+    """The tasks that the app's group gives this worker.
+
+    Attributes:
+        membership: in that group, while they run.
+    """
 
     def __init__(self, log: SharedLog, directories: StoreDirectories) -> None:
         """Make them.
@@ -81,6 +86,7 @@ class SharedTasks:
         self._fenced = False
         self._joining = anyio.CancelScope()
         self._following = anyio.CancelScope()
+        self.membership: Membership
         self._engine: Engine
         self._group: anyio.abc.TaskGroup
         self._producer: TransactionalProducer | None = None
@@ -110,6 +116,7 @@ class SharedTasks:
             session_timeout_ms=duration_ms(settings.session_timeout, what="session_timeout"),
             rebalance_timeout_ms=self._shutdown_ms + REBALANCE_SLACK_MS,
         ) as membership:
+            self.membership = membership
             try:
                 async with anyio.create_task_group() as self._group:
                     is_new = True
@@ -132,14 +139,13 @@ class SharedTasks:
         while handed_over and not self._stopping:
             if self._fenced or membership.place is None:
                 await self._drop()
-            given = Given()
-            with anyio.CancelScope() as self._joining:
-                given = decode_given(await membership.join(encode_told(self._told())))
+            data = None
+            with anyio.CancelScope() as self._joining, suppress(Expelled):
+                data = await membership.join(encode_told(self._told()))
                 if self._producer is None:
                     self._producer = await self._make_producer(membership)
-            if self._stopping or self._fenced or membership.place is None:
-                continue
-            handed_over = await self._do(given)
+            if data is not None and not (self._stopping or self._fenced):
+                handed_over = await self._do(decode_given(data))
 
     async def _follow(self, membership: Membership) -> None:
         """Wait until there is a reason to join anew, or to stop."""
