@@ -10,11 +10,13 @@ from datetime import UTC, datetime
 from itertools import chain
 from typing import Any, NamedTuple
 
+import msgspec
 from millpond.examples.flights import database
 from millpond.examples.flights.pipeline import Pipeline
 from millpond.examples.flights.records import Punctuality
 from millpond.log.interface import Log
 from millpond.log.model import Record, TopicPartition
+from millpond.streams.cli.changelogs import read_table, source_in
 from millpond.tests.twins.flights import (
     AirportHour,
     CarrierCounts,
@@ -50,7 +52,38 @@ class Written:
 
 async def read_outputs(pipeline: Pipeline) -> Written:
     """Read topics, tables and the database. The app must be running."""
-    log = pipeline.app.running.log
+    hours = {
+        (airport, start): HourCounts(*counts_of(value))
+        for start, airport, value in pipeline.hours.view().items()
+    }
+    totals = {
+        carrier: CarrierCounts(*counts_of(value))
+        for carrier, value in pipeline.totals.view().items()
+    }
+    return await read_log(pipeline.app.running.log, pipeline, hours, totals)
+
+
+async def read_changelogs(log: Log, pipeline: Pipeline) -> Written:
+    """Read the same, the tables from their changelogs: of an app that runs elsewhere, or not at all."""
+    decode = msgspec.json.Decoder(Punctuality).decode
+    hours: dict[AirportHour, HourCounts] = {}
+    for entry in await read_table(log, source_in(pipeline.app, "hours")):
+        assert entry.start is not None
+        hours[entry.key, entry.start] = HourCounts(*counts_of(decode(entry.value)))
+    totals = {
+        entry.key: CarrierCounts(*counts_of(decode(entry.value)))
+        for entry in await read_table(log, source_in(pipeline.app, "carrier-totals"))
+    }
+    return await read_log(log, pipeline, hours, totals)
+
+
+async def read_log(
+    log: Log,
+    pipeline: Pipeline,
+    hours: dict[AirportHour, HourCounts],
+    totals: dict[str, CarrierCounts],
+) -> Written:
+    """Read topics and the database; what the tables hold is known."""
     flights = await read_topic(log, "flights")
     late = await read_topic(log, "flights-late")
     assert_forwarded_as_they_came(flights, late)
@@ -58,14 +91,8 @@ async def read_outputs(pipeline: Pipeline) -> Written:
         flights=[[flight_of(line) for line in partition] for partition in flights],
         late=[[late_flight_of(line) for line in partition] for partition in late],
         closed=[hour_of(line) for line in chain(*await read_topic(log, "airport-hours"))],
-        still_open={
-            (airport, start): HourCounts(*counts_of(value))
-            for start, airport, value in pipeline.hours.view().items()
-        },
-        totals={
-            carrier: CarrierCounts(*counts_of(value))
-            for carrier, value in pipeline.totals.view().items()
-        },
+        still_open=hours,
+        totals=totals,
         enriched=[enriched_of(line) for line in chain(*await read_topic(log, "enriched"))],
         stored=[row_of(row) for row in database.rows(pipeline.database)],
         refused=[enriched_of(line) for line in chain(*await read_topic(log, "worst.dlq"))],
