@@ -7,7 +7,9 @@ can only be ended by closing its socket under it.
 """
 
 import math
+import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final, Self
 
 import anyio
@@ -22,7 +24,8 @@ from ..wire.errors import MalformedMessage
 from ..wire.frames import LENGTH, encode_request, read_response
 from ..wire.messages.api_versions import API_VERSIONS, ApiVersionsRequest
 from .address import ClusterAddress
-from .security import tls_context
+from .sasl import Credentials, login
+from .security import security_of
 
 FRAME_BYTES_MAX: Final = 1 << 26
 
@@ -54,20 +57,27 @@ class BrokerConnection:
 
         Raises:
             Unreachable: nobody is there who answers in time.
+            NotAuthorized: the broker won't have who asks.
+            ConfigError: the settings ask for what only librdkafka's connections can do.
         """
         broker = f"{host}:{port}"
         try:
             with anyio.fail_after(wait_s):
-                tls = tls_context(address.settings)
+                security = security_of(address.settings)
                 stream: anyio.abc.ByteStream = await anyio.connect_tcp(host, port)
                 try:
-                    if tls is not None:
+                    if security.tls is not None:
                         stream = await TLSStream.wrap(
-                            stream, hostname=host, ssl_context=tls, standard_compatible=False
+                            stream,
+                            hostname=host,
+                            ssl_context=security.tls,
+                            standard_compatible=False,
                         )
                     client_id = str(address.settings.get("client.id", "millpond"))
                     connection = cls(stream, broker, client_id)
                     await connection._greet()
+                    if security.credentials is not None:
+                        await connection._login(security.credentials)
                 except BaseException:
                     await _close(stream)
                     raise
@@ -109,6 +119,13 @@ class BrokerConnection:
         self._versions = {
             each.api_key: (each.min_version, each.max_version) for each in answer.api_keys
         }
+
+    async def _login(self, credentials: Credentials) -> None:
+        steps = login(credentials, secrets.token_urlsafe())
+        step = next(steps)
+        with suppress(StopIteration):
+            while True:
+                step = steps.send(await self._ask(step.api, step.version, step.request))
 
     def _version(self, api: Api[RequestT, ResponseT]) -> int:
         first, last = self._versions.get(api.key, (0, -1))

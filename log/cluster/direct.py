@@ -4,11 +4,13 @@ These are the end of a leader epoch (KIP-101), without which nobody can tell whe
 still on the log's history; the size of partitions (KIP-113); and what `committed.py` asks. They are
 rare, so each call makes its connections and closes them. Versions are those that Kafka 2.8 and later understand.
 
-This speaks plain TCP and TLS. SASL is librdkafka's alone: with it, these questions can't be asked.
+Connections are secured as librdkafka's are; see `security.py`.
 """
 
+import secrets
 import socket
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import Final
 
 from ..errors import LogError, UnknownTopic, Unreachable
@@ -35,7 +37,8 @@ from ..wire.messages.offset_for_leader_epoch import (
     OffsetForLeaderTopic,
 )
 from .address import ClusterAddress
-from .security import tls_context
+from .sasl import Credentials, login
+from .security import security_of
 
 METADATA_VERSION: Final = 9
 EPOCH_VERSION: Final = 4
@@ -140,15 +143,24 @@ class Direct:
 
         Raises:
             Unreachable: that can't be done.
-            LogError: it would need SASL.
+            NotAuthorized: the broker won't have who asks.
+            ConfigError: the settings ask for what only librdkafka's connections can do.
         """
         try:
-            tls = tls_context(self._address.settings)
+            security = security_of(self._address.settings)
             connection = socket.create_connection((host, port), self._address.timeout_s)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return connection if tls is None else tls.wrap_socket(connection, server_hostname=host)
+            if security.tls is not None:
+                connection = security.tls.wrap_socket(connection, server_hostname=host)
         except OSError as error:
             raise Unreachable(f"the broker at {host}:{port} can't be reached: {error}") from None
+        if security.credentials is not None:
+            try:
+                self._login(connection, security.credentials)
+            except BaseException:
+                connection.close()
+                raise
+        return connection
 
     @staticmethod
     def ask(
@@ -172,6 +184,13 @@ class Direct:
                 f"{api.name}: the broker does not answer as it should: {error}"
             ) from None
         return response
+
+    def _login(self, connection: socket.socket, credentials: Credentials) -> None:
+        steps = login(credentials, secrets.token_urlsafe())
+        step = next(steps)
+        with suppress(StopIteration):
+            while True:
+                step = steps.send(self.ask(connection, step.api, step.version, step.request))
 
 
 def _receive(connection: socket.socket, length: int) -> bytes:

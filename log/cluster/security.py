@@ -4,29 +4,63 @@ Source: librdkafka's CONFIGURATION.md, for the names and what they mean when the
 """
 
 import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
-from ..errors import LogError
+from ..errors import ConfigError
 from .address import Settings
+from .sasl import MECHANISMS, Credentials
 
-PROTOCOLS: Final = frozenset({"plaintext", "ssl"})
+PROTOCOLS: Final[Mapping[str, tuple[bool, bool]]] = MappingProxyType(
+    {
+        "plaintext": (False, False),
+        "ssl": (True, False),
+        "sasl_plaintext": (False, True),
+        "sasl_ssl": (True, True),
+    }
+)
+"""Whether each speaks TLS, and whether clients say who they are."""
 
 
-def tls_context(settings: Settings) -> ssl.SSLContext | None:
-    """Return what TLS is spoken with; None for plain TCP.
+@dataclass(frozen=True, slots=True)
+class Security:
+    """What a connection begins with."""
+
+    tls: ssl.SSLContext | None
+    credentials: Credentials | None
+
+
+def security_of(settings: Settings) -> Security:
+    """Return what the settings ask for.
 
     Raises:
-        LogError: the settings ask for what is librdkafka's alone.
+        ConfigError: they ask for what only librdkafka's connections can do.
         OSError: a certificate can't be read.
     """
     protocol = str(settings.get("security.protocol", "plaintext")).lower()
     if protocol not in PROTOCOLS:
-        raise LogError(
-            f"with security.protocol={protocol} this can't be asked: it needs a connection of "
-            "our own, which speaks plaintext and ssl"
+        raise ConfigError(f"there is no security.protocol={protocol}: use {', '.join(PROTOCOLS)}")
+    tls, sasl = PROTOCOLS[protocol]
+    return Security(_tls(settings) if tls else None, _credentials(settings) if sasl else None)
+
+
+def _credentials(settings: Settings) -> Credentials:
+    given = settings.get("sasl.mechanism") or settings.get("sasl.mechanisms") or "GSSAPI"
+    mechanism = str(given).upper()
+    if mechanism not in MECHANISMS:
+        raise ConfigError(
+            f"sasl.mechanism={mechanism} works for librdkafka's connections alone, but some things "
+            f"are asked over others, which have {', '.join(MECHANISMS)}"
         )
-    if protocol == "plaintext":
-        return None
+    for name in ("sasl.username", "sasl.password"):
+        if name not in settings:
+            raise ConfigError(f"sasl.mechanism={mechanism} needs the setting {name}")
+    return Credentials(mechanism, str(settings["sasl.username"]), str(settings["sasl.password"]))
+
+
+def _tls(settings: Settings) -> ssl.SSLContext:
     authority = settings.get("ssl.ca.location")
     context = ssl.create_default_context(cafile=None if authority is None else str(authority))
     if str(settings.get("ssl.endpoint.identification.algorithm", "https")) == "none":

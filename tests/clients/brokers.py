@@ -11,9 +11,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 START_TIMEOUT_S = 60
 
@@ -67,22 +68,34 @@ def millpond(data: Path) -> Iterator[Broker]:
 
 
 @contextlib.contextmanager
-def apache_kafka(data: Path, jars: Path) -> Iterator[Broker]:
-    """Start Apache Kafka, as one node, in a directory, and stop it at the end."""
+def apache_kafka(
+    data: Path,
+    jars: Path,
+    *,
+    settings: Mapping[str, str] = MappingProxyType({}),
+    format_options: Sequence[str] = (),
+) -> Iterator[Broker]:
+    """Start Apache Kafka, as one node, in a directory, and stop it at the end.
+
+    What it is set up with at its first start counts for later ones.
+    """
     java = ["java", "-Xmx512m", "-XX:+UseSerialGC", "-cp", f"{jars}/*"]
     properties = data / "server.properties"
     if not properties.exists():
-        _format_for_kafka(properties, java)
+        _format_for_kafka(properties, java, settings, format_options)
     port = int(properties.read_text().split("listeners=PLAINTEXT://127.0.0.1:")[1].split(",")[0])
     with _running([*java, "kafka.Kafka", str(properties)], data) as (process, output):
         _wait_until(process, output, lambda: _accepts_connections(port))
         yield Broker(f"127.0.0.1:{port}", data / "log")
 
 
-def _format_for_kafka(properties: Path, java: list[str]) -> None:
+def _format_for_kafka(
+    properties: Path, java: list[str], more: Mapping[str, str], options: Sequence[str]
+) -> None:
     port, controller_port = _free_ports(2)
     settings = {
         **KAFKA_SETTINGS,
+        **more,
         "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}",
         "controller.quorum.bootstrap.servers": f"127.0.0.1:{controller_port}",
         "log.dirs": properties.parent / "log",
@@ -92,7 +105,16 @@ def _format_for_kafka(properties: Path, java: list[str]) -> None:
     storage_tool = [*java, "kafka.tools.StorageTool"]
     cluster_id = subprocess.check_output([*storage_tool, "random-uuid"], text=True).strip()
     subprocess.run(
-        [*storage_tool, "format", "--standalone", "-t", cluster_id, "-c", str(properties)],
+        [
+            *storage_tool,
+            "format",
+            "--standalone",
+            "-t",
+            cluster_id,
+            "-c",
+            str(properties),
+            *options,
+        ],
         check=True,
         stdout=subprocess.DEVNULL,
     )
