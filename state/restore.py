@@ -8,12 +8,15 @@ It is done when the *position* has reached the end that was captured at the star
 with a certain offset was seen: control records, compaction and aborted transactions take offsets and
 never arrive, and waiting for such a record is how two other frameworks hang.
 
+A copy of a store that somebody else writes (a standby) is never done: it goes on to later ends, with
+`Restoration.extend_to`.
+
 Sorted batches are written as they come (1M records of 32 stores: 3 s on two busy cores). Sorting a
 whole changelog first and ingesting RocksDB files was only a fifth faster, holds all of it in memory,
 and can't be resumed.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from ..log.model import Fetched, Headers, Offset, Timestamp, TopicPartition
@@ -33,7 +36,7 @@ class ChangelogFacts:
         partition: which.
         topic_id: that of the topic that has the name now.
         start: the first offset it still has.
-        end: its end for committed reads, captured now; restoring stops there.
+        end: its end, captured now; restoring stops there.
         epoch_end: the log's `epoch_end_offset` for the leader epoch of the position that was stored.
         expires: whether retention deletes old records on purpose (``cleanup.policy`` has delete).
         tombstone_retention_ms: how long a deletion's record is kept (``delete.retention.ms``).
@@ -91,7 +94,14 @@ def _why_not_resume(stored: StoredPosition, facts: ChangelogFacts, now: Timestam
 
 
 class Restoration:
-    """One store's way to the captured end of its changelog."""
+    """One store's way to the captured end of its changelog.
+
+    Attributes:
+        facts: what the log says; a later end replaces the one that was captured first.
+        plan: what was made of it.
+        offset: the next one to read.
+        record_count: how many records have been read.
+    """
 
     def __init__(
         self,
@@ -113,7 +123,7 @@ class Restoration:
             prefix: what the store's keys begin with in the backend.
             header: the kind and version of the store's changelog records.
             horizon_key: records of keys below it are skipped; empty for none.
-            now: the time.
+            now: the time when the facts were captured.
         """
         self.facts = facts
         self.plan = plan
@@ -122,6 +132,7 @@ class Restoration:
         self._prefix = prefix
         self._header = header
         self._horizon_key = horizon_key
+        self._captured_at = now
         if stored is None or plan.rebuild:
             self._as_of, self._leader_epoch = now, -1
         else:
@@ -158,9 +169,24 @@ class Restoration:
         self.offset = max(self.offset, fetched.next_offset)
         if fetched.leader_epoch >= 0:
             self._leader_epoch = fetched.leader_epoch
+        if self.done:
+            self._as_of = self._captured_at
         writes: list[Change] = [(prefix + key, changes[key]) for key in sorted(changes)]
         writes.append(encode_position(self.facts.partition.topic, self.stored))
         return writes
+
+    def extend_to(self, end: Offset, now: Timestamp, *, horizon_key: bytes) -> Change:
+        """Go on to an end that was captured now; return the write of the position.
+
+        The position is as of now if nothing is left to read: else a changelog in which nothing happens
+        would seem to be one that was not read for long.
+        """
+        self.facts = replace(self.facts, end=max(end, self.facts.end))
+        self._captured_at = now
+        self._horizon_key = horizon_key
+        if self.done:
+            self._as_of = now
+        return encode_position(self.facts.partition.topic, self.stored)
 
     @property
     def stored(self) -> StoredPosition:

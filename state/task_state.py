@@ -152,7 +152,6 @@ class TaskState:
             store, stored = self._stores[name], self._positions.get(name)
             if plan.rebuild:
                 self._wipe(store.prefix, name)
-            horizon = horizons.get(store.name)
             restorations.append(
                 Restoration(
                     facts[name],
@@ -160,7 +159,7 @@ class TaskState:
                     stored,
                     prefix=store.prefix,
                     header=store.headers[0],
-                    horizon_key=b"" if horizon is None else encode_start(horizon),
+                    horizon_key=_horizon_key(horizons, store.name),
                     now=now,
                 )
             )
@@ -170,15 +169,23 @@ class TaskState:
         self, positions: Mapping[str, Position], horizons: Mapping[str, int], now: Timestamp
     ) -> None:
         """Open the stores for use, at these positions; called by `TaskRestore.finish`."""
-        closed: list[KeyRange] = []
-        for changelog, store in self._stores.items():
+        for changelog in self._stores:
             self._positions[changelog] = StoredPosition(positions[changelog], now)
-            horizon = horizons.get(store.name)
-            if horizon is not None:
-                closed.append((store.prefix, store.prefix + encode_start(horizon)))
-        self.backend.write(self._encoded_positions(), closed)
+        self.backend.write(self._encoded_positions(), self.closed(horizons))
         for store in self._stores.values():
             store.reload(horizons.get(store.name))
+
+    def horizon_key(self, changelog: str, horizons: Mapping[str, int]) -> bytes:
+        """Return what all keys of a store begin with or come after, but those of closed windows."""
+        return _horizon_key(horizons, self._stores[changelog].name)
+
+    def closed(self, horizons: Mapping[str, int]) -> list[KeyRange]:
+        """Return the keys of windows that had been closed."""
+        return [
+            (store.prefix, store.prefix + _horizon_key(horizons, store.name))
+            for store in self._stores.values()
+            if store.name in horizons
+        ]
 
     def drain(self, now: Timestamp) -> dict[str, list[ChangelogRecord]]:
         """Return this commit's changelog records by changelog, timed `now`, one per changed key.
@@ -275,6 +282,7 @@ class TaskRestore:
     ) -> None:
         self._state = state
         self._horizons = horizons
+        self._deleted: Mapping[str, int] = {}  # the horizons whose closed windows are deleted
         self._restorations = {each.facts.partition.topic: each for each in restorations}
 
     @property
@@ -310,6 +318,31 @@ class TaskRestore:
         for begin in range(0, len(writes), CHANGES_MAX):
             self._state.backend.write(writes[begin : begin + CHANGES_MAX])
 
+    @property
+    def positions(self) -> dict[str, Offset]:
+        """Return, by changelog, where to read on; also of those that are done."""
+        return {name: each.offset for name, each in self._restorations.items()}
+
+    def extend_to(
+        self, ends: Mapping[str, Offset], now: Timestamp, horizons: Mapping[str, int]
+    ) -> None:
+        """Go on to later ends, captured now; for a copy, which follows its changelogs for ever.
+
+        Args:
+            ends: by changelog, its end.
+            now: the time.
+            horizons: by store name, the start before which all its windows have been closed by now.
+        """
+        closed = [] if horizons == self._deleted else self._state.closed(horizons)
+        self._deleted = self._horizons = dict(horizons)
+        positions = [
+            each.extend_to(
+                ends[name], now, horizon_key=self._state.horizon_key(name, self._horizons)
+            )
+            for name, each in self._restorations.items()
+        ]
+        self._state.backend.write(positions, closed)
+
     def finish(self, now: Timestamp) -> None:
         """Open the stores for use: what they hold is what their changelogs say."""
         assert self.done
@@ -318,3 +351,7 @@ class TaskRestore:
             self._horizons,
             now,
         )
+
+
+def _horizon_key(horizons: Mapping[str, int], store: str) -> bytes:
+    return encode_start(horizons[store]) if store in horizons else b""

@@ -118,7 +118,7 @@ class Task:
             position = start if found is None else max(found.offset, start)
             source.seek(position, ends[source.partition])
             if found is not None and found.metadata:
-                self.meta = _read_meta(found.metadata, source.partition)
+                self.meta = read_meta(found.metadata, source.partition)
         self.stream_time = self.meta.stream_time
 
     def fetch_positions(self) -> dict[TopicPartition, Offset]:
@@ -313,7 +313,12 @@ def _derived_run(
     )
 
 
-def _read_meta(text: str, partition: TopicPartition) -> Meta:
+def read_meta(text: str, partition: TopicPartition) -> Meta:
+    """Return a task's progress from the metadata of its offset in a partition.
+
+    Raises:
+        ConfigError: another program wrote it, or a later version.
+    """
     text = text.rstrip("\0")  # confluent-kafka writes one behind it
     try:
         meta = msgspec.json.decode(text, type=Meta)
