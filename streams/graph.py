@@ -1,11 +1,13 @@
-"""`millpond graph`: the topology as text, for people and for diffs."""
+"""`millpond graph`: the topology as text, for people and for diffs; and what it makes of a log."""
 
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
+from ..log.model import TopicDescription
 from .flow import Rate
 from .policy import DeadLetter, Policy, Retry, Skip, Stop
-from .topology import Subtopology, Topology
+from .topology import Plan, Subtopology, Topology, changelog_config
 from .windowed import WindowedTable
 from .windows import Hopping, Tumbling
 
@@ -23,6 +25,51 @@ def render(topology: Topology) -> str:
     for sub in topology.subtopologies:
         lines += ["", *_subtopology(topology, sub)]
     return "\n".join(lines)
+
+
+class PlannedTopic(NamedTuple):
+    """What becomes of one topic.
+
+    `settings` are those that it will be made with; of an internal one that exists, what differs.
+    """
+
+    name: str
+    partitions: int
+    exists: bool
+    settings: str
+
+
+def planned_topics(plan: Plan, existing: Mapping[str, TopicDescription]) -> list[PlannedTopic]:
+    """Return all topics of a plan: first those that the app declares, then changelogs.
+
+    Of topics that exist, only the settings of internal ones are ours to compare.
+    """
+    topology, made = plan.topology, {spec.name: spec.config for spec in plan.create}
+    wanted: dict[str, tuple[int, Mapping[str, str]]] = {
+        topic.name: (plan.partitions[topic], topic.config if topic.upstream else {})
+        for topic in topology.topics
+    }
+    for sub in topology.subtopologies:
+        for table in sub.tables:
+            wanted[topology.changelog(table)] = plan.tasks[sub.name], changelog_config(table)
+    return [
+        PlannedTopic(name, partitions, exists=False, settings=_settings(made[name]))
+        if name in made
+        else PlannedTopic(name, partitions, True, _differences(config, existing[name].config))
+        for name, (partitions, config) in wanted.items()
+    ]
+
+
+def _settings(config: Mapping[str, str]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in sorted(config.items()))
+
+
+def _differences(wanted: Mapping[str, str], found: Mapping[str, str]) -> str:
+    return ", ".join(
+        f"{name} is {found.get(name, 'not set')} and should be {value}"
+        for name, value in sorted(wanted.items())
+        if found.get(name) != value
+    )
 
 
 def _subtopology(topology: Topology, sub: Subtopology) -> list[str]:

@@ -167,7 +167,7 @@ def plan(
     for sub in topology.subtopologies:
         for table in sub.tables:
             name = topology.changelog(table)
-            spec = TopicSpec(name, tasks[sub.name], config=_changelog_config(table))
+            spec = TopicSpec(name, tasks[sub.name], config=changelog_config(table))
             if name not in existing:
                 specs.append(spec)
             elif existing[name].partitions != spec.partitions:
@@ -215,8 +215,8 @@ def _co_partitioned(sub: Subtopology, counts: Mapping[AnyTopic, int]) -> int:
     return counts[first]
 
 
-def _changelog_config(table: AnyTable) -> dict[str, str]:
-    """Changelogs are compacted; those of windows are deleted too, long after the windows closed."""
+def changelog_config(table: AnyTable) -> dict[str, str]:
+    """Return a changelog's settings: compacted; that of windows deleted too, long after they closed."""
     if not isinstance(table, WindowedTable):
         return {"cleanup.policy": "compact"}
     retention_ms = table.windows.size_ms + table.windows.grace_ms + CHANGELOG_SLACK_MS

@@ -44,7 +44,7 @@ async def opened(data: Path) -> AsyncIterator[EmbeddedLog]:
 def check_has_log(data: Path) -> None:
     """Raise ConfigError, which says where there is a log, unless it is in this data directory."""
     try:
-        if _is_log(log_directory(data)):
+        if has_log(data):
             return
         found = _data_directories_near(data)
     except OSError as error:
@@ -59,6 +59,11 @@ def check_has_log(data: Path) -> None:
     raise ConfigError(f"there is no log in {str(log_directory(data).absolute())!r}: {hint}")
 
 
+def has_log(data: Path) -> bool:
+    """Return whether there is a log in this data directory."""
+    return _is_log(log_directory(data))
+
+
 def _is_log(directory: Path) -> bool:
     return (directory / str(METADATA_PARTITION)).is_dir()
 
@@ -69,7 +74,7 @@ def _data_directories_near(data: Path) -> list[Path]:
     inside = [path.parent for path in data.glob("*/log")]
     beside = [path.parent for path in Path("data").glob("*/log")]
     candidates = [*nearest, *sorted(inside), Path("data"), *sorted(beside)]
-    return [path for path in dict.fromkeys(candidates) if _is_log(log_directory(path))]
+    return [path for path in dict.fromkeys(candidates) if has_log(path)]
 
 
 def bytes_on_disk(data: Path, partition: TopicPartition) -> int:

@@ -1,5 +1,6 @@
 """What can be typed: commands, arguments, options and help. The work is done in other files."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -10,6 +11,7 @@ from . import DEFAULT_ADDRESS, INSTANCE_VARIABLE, look
 from .arguments import AppLog, Data, DataIfAny, Target, finish, moment, unwrapped
 from .failures import perform, reported
 from .log_commands import add_log_commands
+from .place import LOG_VARIABLE, place_of_app
 
 HELP: Final = """
 Stream processing that carries its own log: run an app, serve its log over the Kafka protocol, and look
@@ -73,6 +75,7 @@ def _program() -> typer.Typer:
     for name, command in (
         ("worker", worker),
         ("graph", graph),
+        ("reset", reset),
     ):
         program.command(name, help=unwrapped(command.__doc__))(command)
     add_log_commands(program)
@@ -219,15 +222,54 @@ def graph(
     form: Annotated[
         Literal["text", "mermaid"], typer.Option("--format", help="How to print.")
     ] = "text",
+    data: DataIfAny = None,
+    log: AppLog = None,
 ) -> None:
-    """Show what an app's agents read, keep and write. Opens nothing."""
+    """Show what an app's agents read, keep and write. Opens nothing, unless it is told of a log.
+
+    With --log or --data, also what the app would make of that: how many tasks, and which topics. Nothing
+    is changed.
+    """
     from ..app import App
     from ..graph import render
     from ..loader import load_app
-    from .mermaid import render_mermaid
 
-    topology = load_app(target, App).topology()
-    print(render(topology) if form == "text" else render_mermaid(topology))
+    app = load_app(target, App)
+    topology = app.topology()
+    if form == "mermaid":
+        from .mermaid import render_mermaid
+
+        print(render_mermaid(topology))
+        return
+    print(render(topology))
+    if data or log or os.environ.get(LOG_VARIABLE):
+        from .plan import show_plan
+
+        place = place_of_app(app, data, log, os.environ)
+        finish(perform(show_plan, place, topology, app.settings))
+
+
+def reset(
+    target: Target,
+    data: DataIfAny = None,
+    log: AppLog = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what would be removed.")
+    ] = False,
+    sure: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Let an app begin anew: remove its progress, its tables and its internal topics, after asking.
+
+    The topics that it reads and writes stay as they are, so what it wrote will be written once more. Only
+    while no worker runs.
+    """
+    from ..app import App
+    from ..loader import load_app
+    from .reset import reset_app
+
+    app = load_app(target, App)
+    place = place_of_app(app, data, log, os.environ)
+    finish(perform(reset_app, place, app.topology(), dry_run, sure))
 
 
 # -- commands about tables -----------------------------------------------------------------------

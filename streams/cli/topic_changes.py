@@ -1,12 +1,12 @@
 """`millpond topics create`, `alter` and `delete`."""
 
-import sys
 from collections.abc import Mapping, Sequence
 
-from ...log.errors import ConfigError, LogError
+from ...log.errors import ConfigError
 from ...log.model import TopicSpec
 from ...log.topic_changes import parse_settings
 from . import look
+from .asking import confirm
 from .place import Place, opened_to_change
 
 
@@ -53,7 +53,8 @@ async def delete_topics(place: Place, names: Sequence[str], *, sure: bool) -> No
             starts, ends = await log.start_offsets(every), await log.end_offsets(every)
             offsets = sum(ends[each] - starts[each] for each in every)
             held = f"{counted(len(every), 'partition')} and {offsets:,} offsets"
-            _ask(f"Delete {', '.join(topic.name for topic in topics)}, with {held}?")
+            names_told = ", ".join(topic.name for topic in topics)
+            confirm(f"Delete {names_told}, with {held}?", "nothing was deleted")
         await log.delete_topics([topic.name for topic in topics])
     for topic in topics:
         print(f"deleted topic {topic.name}")
@@ -73,12 +74,3 @@ def _with_and_without(
             has = ", ".join(sorted(given)) or "nothing"
             raise ConfigError(f"--unset {name}: of its own, topic {topic!r} has set {has}")
     return {name: value for name, value in {**given, **put}.items() if name not in unset}
-
-
-def _ask(question: str) -> None:
-    """Ask, and raise unless the answer is yes."""
-    if not sys.stdin.isatty():
-        raise ConfigError(f"{question} Nobody is there to ask: add --yes")
-    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
-        raise LogError("nothing was deleted")
