@@ -84,7 +84,7 @@ class BrokerConnection:
         except TimeoutError:
             raise Unreachable(f"the broker at {broker} does not answer in {wait_s:g} s") from None
         except FAILURES as error:
-            raise Unreachable(f"the broker at {broker} can't be reached: {error}") from None
+            raise Unreachable(f"the broker at {broker} can't be reached: {_why(error)}") from None
         return connection
 
     async def ask(
@@ -103,9 +103,8 @@ class BrokerConnection:
         except TimeoutError:
             raise Unreachable(f"{self.broker} does not answer {api.name} in {wait_s:g} s") from None
         except FAILURES as error:
-            told = str(error) or "the connection is closed"
             raise Unreachable(
-                f"{self.broker} does not answer {api.name} as it should: {told}"
+                f"{self.broker} does not answer {api.name} as it should: {_why(error)}"
             ) from None
 
     async def close(self) -> None:
@@ -159,3 +158,11 @@ class BrokerConnection:
 async def _close(stream: anyio.abc.ByteStream) -> None:
     with anyio.CancelScope(shield=True):
         await anyio.aclose_forcefully(stream)
+
+
+def _why(error: BaseException) -> str:
+    """Return what a failure says, or of an attempt at several addresses, what the last one came to."""
+    cause = error.__cause__
+    if isinstance(cause, BaseExceptionGroup):
+        cause = cause.exceptions[-1]
+    return str(cause or error) or "the connection is closed"

@@ -43,7 +43,11 @@ HEARTBEAT_S_MAX: Final = 1.0
 """So much later does a member learn of a rebalance."""
 
 HEARTBEATS_PER_SESSION: Final = 3
-RETRY_PAUSE_S: Final = 0.1
+RETRY_PAUSE_S: Final = 0.05
+RETRY_PAUSE_S_MAX: Final = 1.0
+"""Pauses grow to this while no coordinator answers: hundreds of members may be waiting for one."""
+
+CONNECT_S_MIN: Final = 1.0
 LEAVE_S: Final = 2.0
 ANSWER_SLACK_S: Final = 5.0
 """How much longer than a rebalance its answer may take."""
@@ -73,6 +77,7 @@ class ClusterMembership:
         self._session_s = member.session_timeout_ms / 1000
         self._interval_s = min(self._session_s / HEARTBEATS_PER_SESSION, HEARTBEAT_S_MAX)
         self._pause_s = self._interval_s
+        self._retry_pause_s = RETRY_PAUSE_S
         self._member_id = ""
         self._place: Place | None = None
         self._heard_at_s = -math.inf
@@ -140,8 +145,9 @@ class ClusterMembership:
                 HEARTBEAT, self._member.heartbeat(place), self._session_s / HEARTBEATS_PER_SESSION
             )
         except MillpondError:
-            self._pause_s = RETRY_PAUSE_S
+            self._pause_s = min(self._next_retry_pause_s(), self._interval_s)
             return
+        self._retry_pause_s = RETRY_PAUSE_S
         match ErrorCode(answer.error_code):
             case ErrorCode.NONE:
                 self._heard_at_s = sent_at_s
@@ -248,10 +254,16 @@ class ClusterMembership:
             except Unreachable:
                 if time.monotonic() > give_up_at_s:
                     raise
-                await anyio.sleep(RETRY_PAUSE_S)
+                await anyio.sleep(self._next_retry_pause_s())
             else:
+                self._retry_pause_s = RETRY_PAUSE_S
                 self._heard_at_s = time.monotonic()
                 return answer
+
+    def _next_retry_pause_s(self) -> float:
+        pause_s = self._retry_pause_s
+        self._retry_pause_s = min(2 * pause_s, RETRY_PAUSE_S_MAX)
+        return pause_s
 
     async def _tell_leaving(self) -> None:
         if self._member_id:
@@ -282,7 +294,8 @@ async def membership(
     address: ClusterAddress, member: Member, share_out: ShareOut
 ) -> AsyncIterator[ClusterMembership]:
     """Become able to join a group; leave it at the end of the block."""
-    connect_s = min(address.timeout_s, max(member.session_timeout_ms / 3000, 1.0))
+    heartbeat_s = member.session_timeout_ms / 1000 / HEARTBEATS_PER_SESSION
+    connect_s = min(address.timeout_s, max(heartbeat_s, CONNECT_S_MIN))
     coordinator = GroupCoordinator(address, member.group, connect_s)
     ours = ClusterMembership(member, coordinator, share_out, address.timeout_s)
     failed: Exception | None = None
