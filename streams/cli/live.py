@@ -15,7 +15,7 @@ from rich.text import Text
 
 from ..app import App
 from ..engine.engine import Engine
-from .status import Pace, describe, ready_line, restore_progress, stopped_line
+from .status import Pace, describe, ready_line, restore_progress, stopped_line, tasks_of
 
 REFRESH_S: Final = 0.5
 RESTORE_REFRESH_S: Final = 0.1
@@ -72,6 +72,10 @@ class LiveStatus:
     def working(self, engine: Engine) -> None:
         passed = ", ".join(f"{agent} {count:,}" for agent, count in engine.metrics.passed.items())
         notes = [Text(f"passed over: {passed}", style="yellow")] if passed else []
+        if not all(runner.ready.is_set() for runner in engine.runners):
+            restored, to_restore = restore_progress(engine)
+            restoring = f"restoring: {restored:,} of {to_restore:,} changelog records"
+            notes.append(Text(f"{tasks_of(engine)}, {restoring}", style="cyan"))
         self._draw(Group(self._table(engine), *notes, Text(self._footer, style="dim")))
 
     def stopping(self, engine: Engine) -> None:
@@ -96,7 +100,7 @@ class LiveStatus:
         for name, lag in engine.lag().items():
             table.add_row(
                 name,
-                f"{tasks[name]:,}",
+                f"{tasks.get(name, 0):,}",
                 f"{metrics.events[name]:,}",
                 f"{rates[name]:,.0f}",
                 Text(f"{lag:,}", style="yellow" if lag else "green"),

@@ -13,6 +13,7 @@ from ..app import App
 from ..engine.engine import Engine
 
 LINE_INTERVAL_S: Final = 10.0
+LOOK_INTERVAL_S: Final = 1.0
 PACE_MIN_S: Final = 0.2
 
 
@@ -26,7 +27,7 @@ class Status(Protocol):
         """Some task is not ready yet."""
 
     def ready(self, engine: Engine) -> None:
-        """All tasks work now."""
+        """The worker does what it is to do; on a cluster, tasks come and go from now on."""
 
     def working(self, engine: Engine) -> None:
         """Some time has passed."""
@@ -79,9 +80,9 @@ class Pace:
 
 
 class Lines:
-    """Says what changed, at most every ten seconds."""
+    """Says what changed: of tasks at once, of events at most every ten seconds."""
 
-    interval_s = LINE_INTERVAL_S
+    interval_s = LOOK_INTERVAL_S
 
     def __init__(self, app: App) -> None:
         self._app = app
@@ -89,6 +90,7 @@ class Lines:
         self._told_at = self._began
         self._told_restore = False
         self._engine: Engine | None = None
+        self._tasks = ""
         self._events = 0
         self._pace = Pace()
 
@@ -100,10 +102,19 @@ class Lines:
 
     def ready(self, engine: Engine) -> None:
         self._engine = engine
+        self._tasks = tasks_of(engine)
         self._pace.rates(engine)
         self._say(ready_line(self._app, engine, self._began))
 
     def working(self, engine: Engine) -> None:
+        tasks = tasks_of(engine)
+        if tasks != self._tasks:
+            self._tasks = tasks
+            self._say(f"{tasks} now")
+        if not all(runner.ready.is_set() for runner in engine.runners):
+            self.restoring(engine)
+        if not self._is_time():
+            return
         events, lags = engine.metrics.events.total(), engine.lag()
         rates = self._pace.rates(engine)
         if events == self._events and not any(lags.values()):
@@ -146,11 +157,20 @@ def stopped_line(engine: Engine | None) -> str:
 
 def describe(app: App, engine: Engine) -> str:
     """Return what runs where, in a few words."""
-    subs, tasks = len(engine.topology.subtopologies), len(engine.runners)
+    place = f"{app.log}, state in {app.data.absolute()}" if app.log else str(app.data.absolute())
+    subs = len(engine.topology.subtopologies)
     return (
-        f"app {app.name} on {app.data.absolute()}, {tasks} {'task' if tasks == 1 else 'tasks'} of "
+        f"app {app.name} on {place}, {tasks_of(engine)} of "
         f"{subs} {'subtopology' if subs == 1 else 'subtopologies'}"
     )
+
+
+def tasks_of(engine: Engine) -> str:
+    """Return how many tasks the worker has, and how many of them are not at work yet."""
+    count = len(engine.runners)
+    restoring = sum(not runner.ready.is_set() for runner in engine.runners)
+    text = "1 task" if count == 1 else f"{count or 'no'} tasks"
+    return f"{text} ({restoring} restoring)" if restoring else text
 
 
 def restore_progress(engine: Engine) -> tuple[int, int]:

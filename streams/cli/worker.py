@@ -81,10 +81,12 @@ async def work(app: App) -> None:
     """
     with make_status(app) as status, _stopped_by_signals(status) as stop:
         async with anyio.create_task_group() as watching:
-            watching.start_soon(_watch, app, status)
+            ready = anyio.Event()
+            watching.start_soon(_watch, app, status, ready)
             with stop.starting:
                 async with app.run() as engine:
                     stop.starting = anyio.CancelScope()
+                    ready.set()
                     status.ready(engine)
                     await stop.wanted.wait()
                     status.stopping(engine)
@@ -92,10 +94,10 @@ async def work(app: App) -> None:
         status.stopped()
 
 
-async def _watch(app: App, status: Status) -> None:
+async def _watch(app: App, status: Status, ready: anyio.Event) -> None:
     """Tell how the app is doing: first how restoring goes, then how work goes."""
     engine = await _engine_of(app)
-    while not all(runner.ready.is_set() for runner in engine.runners):
+    while not ready.is_set():
         status.restoring(engine)
         await anyio.sleep(LOOK_S)
     while True:
@@ -104,11 +106,10 @@ async def _watch(app: App, status: Status) -> None:
 
 
 async def _engine_of(app: App) -> Engine:
-    """Wait until the app has an engine that has made its tasks."""
+    """Wait until the app has an engine."""
     while True:
         with contextlib.suppress(StreamError):
-            if app.running.runners:
-                return app.running
+            return app.running
         await anyio.sleep(LOOK_S)
 
 

@@ -5,14 +5,22 @@ workers. What they do beyond printing goes to `events`, a line each.
 """
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import anyio
 import pytest
+from confluent_kafka import Producer
+from millpond.log.cluster.cluster_log import ClusterLog
+from millpond.log.embedded import EmbeddedLog
+from millpond.log.model import TopicPartition
+from millpond.streams.cli.look import read_batches
 from millpond.streams.cli.supervisor import Pauses
 
 PARENT = """
@@ -326,3 +334,142 @@ until_told()
 def test_a_broker_that_does_not_start_is_the_end(family: Family) -> None:
     family.start("print('error: locked', file=sys.stderr); sys.exit(1)", "1", broker="broker")
     assert family.ended() == (1, [], ["[broker] error: locked"])
+
+
+# -- an app, its broker and its workers --------------------------------------------------------
+
+SHOP = """
+import millpond as mp
+
+app = mp.App("shop", data="data")
+orders = app.topic("orders", key=str, value=int, partitions=4)
+out = app.topic("out", key=str, value=int, partitions=4)
+counts = app.Table("counts", key=str, value=int, default=int)
+
+
+@app.agent(orders)
+async def count(stream):
+    async for event in stream.events():
+        counts[event.key] += 1
+        await out.send(key=event.key, value=counts[event.key])
+        print(f"counted {event.key}")
+"""
+
+KEYS = [f"user-{number}" for number in range(40)]
+
+
+class Shop(Family):
+    """The same with a real app in its directory."""
+
+    def start_workers(self, *options: str) -> None:
+        (self.directory / "shop.py").write_text(SHOP)
+        (self.directory / "events").touch()
+        command = [sys.executable, "-m", "millpond.streams.cli", "worker", "shop:app", *options]
+        hidden = {"MILLPOND_DATA", "MILLPOND_LOG", "MILLPOND_INSTANCE"}
+        with (self.directory / "said").open("wb") as said:
+            self.parent = subprocess.Popen(
+                command,
+                cwd=self.directory,
+                env={name: value for name, value in os.environ.items() if name not in hidden},
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+            )
+
+    def said(self) -> list[str]:
+        return (self.directory / "said").read_text().splitlines()
+
+    def wait_until_said(self, what: str, times: int = 1) -> None:
+        self.wait_until(lambda: sum(what in line for line in self.said()) >= times)
+
+    def pids(self) -> list[int]:
+        """Return the processes that work in the directory."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if (path / "cwd").readlink() == self.directory:
+                    found.append(int(path.name))
+        return found
+
+    def pid_of(self, argument: str) -> int:
+        """Return the process that was told something."""
+        pids = [
+            pid
+            for pid in self.pids()
+            if argument in Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+        ]
+        assert len(pids) == 1
+        return pids[0]
+
+    def address(self) -> str:
+        """Return where the workers' broker is."""
+        found = re.search(r"127\.0\.0\.1:\d+", self.said()[0])
+        assert found is not None
+        return found[0]
+
+    def send(self, count: int) -> None:
+        """Send so many orders of each user."""
+        producer = Producer({"bootstrap.servers": self.address(), "partitioner": "murmur2_random"})
+        for _ in range(count):
+            for key in KEYS:
+                producer.produce("orders", b"1", key)
+        assert producer.flush(30) == 0
+
+    def is_settled(self) -> bool:
+        """Return whether all orders are processed and committed."""
+
+        async def look() -> bool:
+            async with ClusterLog.open(f"kafka://{self.address()}") as log:
+                committed = await log.committed_offsets("shop.count")
+                partitions = [TopicPartition("orders", number) for number in range(4)]
+                ends = await log.end_offsets(partitions)
+                return ends == {each: offset.offset for each, offset in committed.items()}
+
+        return anyio.run(look)
+
+    def counted(self) -> dict[str, list[int]]:
+        """Return what came out, by user."""
+        found: dict[str, list[int]] = {}
+
+        async def read() -> None:
+            async with EmbeddedLog.open(self.directory / "data/log") as log:
+                partitions = [TopicPartition("out", number) for number in range(4)]
+                starts, ends = (
+                    await log.start_offsets(partitions),
+                    await log.end_offsets(partitions),
+                )
+                async for _partition, records in read_batches(log, starts, ends):
+                    for record in records:
+                        assert record.key is not None
+                        assert record.value is not None
+                        found.setdefault(record.key.decode(), []).append(int(record.value))
+
+        anyio.run(read)
+        return found
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    shop = Shop(tmp_path)
+    yield shop
+    shop.parent.kill()
+    shop.parent.wait()
+    for pid in shop.pids():
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_two_workers_share_a_directory_and_count_each_event_once(shop: Shop) -> None:
+    shop.start_workers("-n", "2")
+    shop.wait_until_said("ready after", 2)
+    shop.send(5)
+    shop.wait_until_said("counted", 200)
+    instance = (shop.directory / "data/shop.instance").read_text().split()[0]
+    os.kill(shop.pid_of(f"{instance}.1"), signal.SIGKILL)
+    shop.send(5)
+    shop.wait_until_said("ready after", 3)
+    shop.wait_until(shop.is_settled)
+    shop.parent.terminate()
+    assert shop.parent.wait(30) == 0, shop.said()
+    assert shop.pids() == []
+    assert {line.split()[0] for line in shop.said() if "counted" in line} == {"[1]", "[2]"}
+    assert shop.counted() == {key: list(range(1, 11)) for key in KEYS}
