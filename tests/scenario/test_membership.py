@@ -16,7 +16,9 @@ import anyio.to_thread
 import pytest
 from confluent_kafka.admin import AdminClient
 from millpond.log.cluster import membership
+from millpond.log.cluster.address import parse_address
 from millpond.log.cluster.cluster_log import ClusterLog
+from millpond.log.cluster.group_requests import Member
 from millpond.log.cluster.membership import ClusterMembership
 from millpond.log.errors import ConfigError, Expelled, Fenced, Unreachable
 from millpond.log.interface import ShareOut
@@ -30,6 +32,7 @@ from millpond.log.wire.messages.join_group import (
 )
 from millpond.log.wire.messages.leave_group import LEAVE_GROUP, LeaveGroupRequest, MemberIdentity
 from millpond.tests.clients.brokers import apache_kafka
+from millpond.tests.clients.faulty_network import FaultyNetwork
 from millpond.tests.clients.java_runtime import JARS, needs_jars
 from millpond.tests.twins.raw_client import RawClient
 from millpond.tests.twins.running_broker import RunningBroker
@@ -37,7 +40,9 @@ from millpond.tests.twins.running_broker import RunningBroker
 pytestmark = pytest.mark.anyio
 
 TLS = Path(__file__).parent / "tls"
+MemberBlock = contextlib.AbstractAsyncContextManager[ClusterMembership]
 NUMBERS = range(6)
+CUTS = 20
 SETTINGS = {"group.min.session.timeout.ms": "100", "group.initial.rebalance.delay.ms": "0"}
 
 
@@ -66,9 +71,7 @@ class Group:
     """As short as the broker allows, for tests that wait for its end."""
     name: str = field(default_factory=lambda: f"numbers-{uuid4()}")
 
-    def member(
-        self, share_out: ShareOut = share_numbers, **options: Any
-    ) -> contextlib.AbstractAsyncContextManager[ClusterMembership]:
+    def member(self, share_out: ShareOut = share_numbers, **options: Any) -> MemberBlock:
         return self.log.membership(self.name, share_out, **options)
 
     def expel(self, place: Place) -> None:
@@ -83,8 +86,8 @@ class Group:
 class Worker:
     """Is given numbers whenever the group wants to share them out anew."""
 
-    def __init__(self, group: Group, name: str, **options: Any) -> None:
-        self._block = group.member(**options)
+    def __init__(self, block: MemberBlock, name: str) -> None:
+        self._block = block
         self._name = name
         self._scope = anyio.CancelScope()
         self._left = anyio.Event()
@@ -175,7 +178,7 @@ async def one_that_dies(group: Group, **options: Any) -> AsyncIterator[ClusterMe
 @contextlib.asynccontextmanager
 async def come_and_go(group: Group) -> AsyncIterator[None]:
     """Let three members come, and one go; two are there inside."""
-    a, b, c = (Worker(group, name) for name in "abc")
+    a, b, c = (Worker(group.member(), name) for name in "abc")
     async with anyio.create_task_group() as tasks:
         await tasks.start(a.run)
         assert a.given == [0, 1, 2, 3, 4, 5]
@@ -200,7 +203,7 @@ async def test_members_come_and_go(group: Group) -> None:
 async def test_who_dies_is_missed_after_its_session(
     group: Group, tasks: anyio.abc.TaskGroup
 ) -> None:
-    a = Worker(group, "a", session_timeout_ms=group.short_session_ms)
+    a = Worker(group.member(session_timeout_ms=group.short_session_ms), "a")
     await tasks.start(a.run)
     async with one_that_dies(group, session_timeout_ms=group.short_session_ms) as b:
         assert json.loads(await b.join(b"b")) == [1, 3, 5]
@@ -212,16 +215,16 @@ async def test_who_dies_is_missed_after_its_session(
 async def test_a_static_member_comes_back_unnoticed(
     group: Group, tasks: anyio.abc.TaskGroup
 ) -> None:
-    leader = Worker(group, "a", instance_id="one")
+    leader = Worker(group.member(instance_id="one"), "a")
     await tasks.start(leader.run)
-    other = Worker(group, "b", instance_id="two")
+    other = Worker(group.member(instance_id="two"), "b")
     await tasks.start(other.run)
     await eventually(lambda: leader.times == 2)
     before = other.place
 
     for name, left, given in [("a", leader, [0, 2, 4]), ("b", other, [1, 3, 5])]:
         await left.leave()
-        again = Worker(group, name, instance_id=left.place.instance_id)
+        again = Worker(group.member(instance_id=left.place.instance_id), name)
         await tasks.start(again.run)
         assert again.given == given
         assert again.place.generation == before.generation
@@ -311,6 +314,34 @@ async def test_a_restart_of_the_broker_expels_nobody() -> None:
                     await a.until_rebalance()
             assert a.place is not None
             assert a.place.member_id == before.member_id
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+async def test_broken_connections_expel_nobody(
+    millpond_port: int, tasks: anyio.abc.TaskGroup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever has been on its way: a question that nobody got, or an answer."""
+    monkeypatch.setattr(membership, "HEARTBEAT_S_MAX", 0.01)
+    broker = f"127.0.0.1:{millpond_port}"
+    with FaultyNetwork(broker, cuts_max=CUTS, bytes_between_cuts=1500) as network:
+        address = parse_address(f"kafka://{network.address}", {}, 10)
+        group_name = f"numbers-{uuid4()}"
+
+        def member(session_timeout_ms: int) -> MemberBlock:
+            who = Member(group_name, None, session_timeout_ms, rebalance_timeout_ms=10_000)
+            return membership.membership(address, who, share_numbers)
+
+        workers = [Worker(member(5000), name) for name in "abc"]
+        for worker in workers:
+            await tasks.start(worker.run)
+        ids = [worker.place.member_id for worker in workers]
+        while network.cuts < CUTS:
+            async with member(300) as guest:
+                await guest.join(b"z")
+        await eventually(lambda: [each.given for each in workers] == [[0, 3], [1, 4], [2, 5]])
+        assert [worker.place.member_id for worker in workers] == ids
+        for worker in workers:
+            await worker.leave()
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
