@@ -53,7 +53,7 @@ def run_workers(target: str, choice: Choice, count: int) -> int:
     with reported() as outcome:
         app = configured(load_app(target, App), choice)
         app.topology()  # what does not fit together is told once, and not by each worker
-        with _instance(app) as instance:
+        with instance_of(app) as instance:
             broker = None if app.log else LocalBroker(app.data, app.settings.durability)
 
             def workers() -> list[Worker]:
@@ -68,7 +68,7 @@ def run_workers(target: str, choice: Choice, count: int) -> int:
 
 
 @contextmanager
-def _instance(app: App) -> Iterator[str]:
+def instance_of(app: App) -> Iterator[str]:
     """Return what all workers' names begin with: the one that was chosen, or the directory's own.
 
     Raises:

@@ -19,9 +19,14 @@ import pytest
 from confluent_kafka import Producer
 from millpond.log.cluster.cluster_log import ClusterLog
 from millpond.log.embedded import EmbeddedLog
+from millpond.log.errors import LogLocked
 from millpond.log.model import TopicPartition
+from millpond.streams.app import App
+from millpond.streams.cli import run
 from millpond.streams.cli.look import read_batches
 from millpond.streams.cli.supervisor import Pauses
+from millpond.streams.cli.workers import instance_of
+from millpond.streams.settings import Settings
 
 PARENT = """
 import sys
@@ -472,4 +477,61 @@ def test_two_workers_share_a_directory_and_count_each_event_once(shop: Shop) -> 
     assert shop.parent.wait(30) == 0, shop.said()
     assert shop.pids() == []
     assert {line.split()[0] for line in shop.said() if "counted" in line} == {"[1]", "[2]"}
+    shop.start_workers()  # one process on the directory itself goes on where they ended
+    shop.wait_until_said("ready after")
+    shop.parent.terminate()
+    assert shop.parent.wait(30) == 0
+    assert shop.said()[-1] == "millpond: stopped in order after 0 events"
     assert shop.counted() == {key: list(range(1, 11)) for key in KEYS}
+
+
+def test_a_directory_in_use_is_told_as_by_a_single_worker(shop: Shop) -> None:
+    async def meanwhile() -> int:
+        async with EmbeddedLog.open(shop.directory / "data/log"):
+            shop.start_workers("-n", "2")
+            return await anyio.to_thread.run_sync(shop.parent.wait, 30)
+
+    assert anyio.run(meanwhile) == 1
+    (line,) = shop.said()
+    assert line.startswith("[broker] error: log directory")
+    assert f"pid {os.getpid()}" in line
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--log", "localhost:9092"], "'localhost:9092'"),
+        (["--instance", "a b"], "'a b'"),
+        (["--log", "kafka://localhost:1", "--data", "/dev/null/x"], "/dev/null/x"),
+    ],
+)
+def test_what_is_wrong_is_told_before_anything_is_started(
+    options: list[str],
+    told: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "supervised_shop.py").write_text(SHOP)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "supervised_shop", raising=False)
+    assert run(["worker", "supervised_shop:app", "-n", "2", *options]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert told in err
+
+
+def test_workers_keep_their_names_and_nobody_else_takes_them(tmp_path: Path) -> None:
+    app = App("shop", data=tmp_path / "data")
+    with instance_of(app) as name:
+        with pytest.raises(LogLocked, match=f"pid {os.getpid()}"), instance_of(app):
+            pass
+        with instance_of(App("other", data=app.data)) as other:
+            assert other != name
+        chosen = App("shop", data=app.data, settings=Settings(instance="chosen"))
+        with instance_of(chosen) as own:
+            assert own == "chosen"
+    with instance_of(app) as again:
+        assert again == name
