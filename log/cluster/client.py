@@ -21,7 +21,7 @@ from confluent_kafka.admin import AdminClient, ClusterMetadata
 
 from ..errors import ConfigError, MillpondError, Unreachable
 from .address import ClusterAddress
-from .failures import TRANSIENT, Table, error_of, translated
+from .failures import DISCONNECTED, TRANSIENT, Table, error_of, translated
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -30,6 +30,7 @@ T = TypeVar("T")
 CALLS_AT_ONCE: Final = 16
 RETRY_PAUSE_S: Final = 0.05
 ATTEMPT_S: Final = 0.5
+PASSING: Final = TRANSIENT | DISCONNECTED
 
 _AROUND: Final = re.compile(r"^\S+: | \(after \d+ms in state.*\)$")
 """What librdkafka puts around the cause: a name of the broker, and how often it was so."""
@@ -56,6 +57,25 @@ class Client:
         """Do what blocks, in a thread; a cancelled caller does not wait for it."""
         return await anyio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=self._threads)
 
+    async def insist(self, question: Callable[[], T]) -> T:
+        """Ask something that blocks, in a thread; again while no broker can be reached, until the deadline.
+
+        Raises:
+            Unreachable: it could not be asked in time.
+        """
+
+        def ask() -> T:
+            deadline = time.monotonic() + self.address.timeout_s
+            while True:
+                try:
+                    return question()
+                except Unreachable:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(RETRY_PAUSE_S)
+
+        return await self.in_thread(ask)
+
     async def connect(self, timeout_s: float) -> None:
         """Wait until a broker answers.
 
@@ -73,25 +93,29 @@ class Client:
             except KafkaException as failure:
                 raise self.typed(error_of(failure), "the cluster") from None
 
-        return await self.in_thread(ask)
+        return await self.insist(ask)
 
-    async def ask(self, send: Send[K]) -> dict[K, Any]:
+    async def ask(self, send: Send[K], *, changes: bool = False) -> dict[K, Any]:
         """Ask, and return each key's answer, or the KafkaError that it got.
 
         Answers that say "not yet" are asked for again until the deadline.
 
         Args:
             send: is given the admin client and the seconds that are left; returns futures.
+            changes: whether it would matter if it took place twice: then it is not asked again when the
+                connection breaks.
         """
-        return await self.in_thread(lambda: self._ask(send))
+        return await self.in_thread(lambda: self._ask(send, TRANSIENT if changes else PASSING))
 
-    async def ask_all(self, send: Send[K], above: Table = MappingProxyType({})) -> dict[K, Any]:
+    async def ask_all(
+        self, send: Send[K], above: Table = MappingProxyType({}), *, changes: bool = False
+    ) -> dict[K, Any]:
         """Ask, and return all answers; `above` counts before the table of errors.
 
         Raises:
             MillpondError: of the first key that got an error.
         """
-        answers = await self.ask(send)
+        answers = await self.ask(send, changes=changes)
         for key, answer in answers.items():
             if isinstance(answer, KafkaError):
                 raise self.typed(answer, key, above)
@@ -125,7 +149,7 @@ class Client:
             self._told.clear()
             return
 
-    def _ask(self, send: Send[K]) -> dict[K, Any]:
+    def _ask(self, send: Send[K], again: frozenset[int]) -> dict[K, Any]:
         deadline = time.monotonic() + self.address.timeout_s
         while True:
             left = max(deadline - time.monotonic(), 0.1)
@@ -135,7 +159,8 @@ class Client:
                 raise self.typed(error_of(failure), "the request") from None
             answers = {key: _answer(future, left) for key, future in futures.items()}
             self._admin.poll(0)
-            if time.monotonic() >= deadline or not any(map(_is_transient, answers.values())):
+            errors = [each for each in answers.values() if isinstance(each, KafkaError)]
+            if time.monotonic() >= deadline or not any(each.code() in again for each in errors):
                 return answers
             time.sleep(RETRY_PAUSE_S)
 
@@ -151,7 +176,3 @@ def _answer(future: "Future[Any]", timeout_s: float) -> Any:
         return error_of(failure)
     except FutureTimeout:
         return KafkaError(KafkaError._TIMED_OUT)
-
-
-def _is_transient(answer: object) -> bool:
-    return isinstance(answer, KafkaError) and answer.code() in TRANSIENT

@@ -72,6 +72,7 @@ ERRORS: Final[Table] = MappingProxyType(
         KafkaError.SASL_AUTHENTICATION_FAILED: NotAuthorized,
         KafkaError._AUTHENTICATION: NotAuthorized,
         KafkaError._TRANSPORT: Unreachable,
+        KafkaError._DESTROY_BROKER: Unreachable,
         KafkaError._ALL_BROKERS_DOWN: Unreachable,
         KafkaError._RESOLVE: Unreachable,
         KafkaError._SSL: Unreachable,
@@ -101,10 +102,18 @@ TRANSIENT: Final = frozenset(
         KafkaError.UNSTABLE_OFFSET_COMMIT,
         KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError._NOENT,  # of a partition that has no leader, as after a broker's start
         KafkaError.CONCURRENT_TRANSACTIONS,
     }
 )
 """What goes away by itself: to be asked again until the deadline."""
+
+DISCONNECTED: Final = frozenset(
+    {KafkaError._TRANSPORT, KafkaError._DESTROY_BROKER, KafkaError._ALL_BROKERS_DOWN}
+)
+"""What a broker that goes away leaves open: a question is asked again, a change may have been made."""
 
 MEMBERSHIP: Final = frozenset(
     {

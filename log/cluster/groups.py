@@ -13,7 +13,7 @@ import anyio
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError
 from confluent_kafka import TopicPartition as ClientPartition
 
-from ..errors import GroupActive, RecordTooLarge
+from ..errors import GroupActive, RecordTooLarge, Unreachable
 from ..model import CommittedOffset, TopicPartition
 from .client import RETRY_PAUSE_S, Client
 from .committed import CommittedOffsets, NotSettled
@@ -113,7 +113,7 @@ class GroupOffsets:
     async def _committed(
         self, groups: Iterable[str], partitions: Collection[TopicPartition] | None = None
     ) -> dict[str, dict[TopicPartition, CommittedOffset]]:
-        """Ask until no transaction that decides the answer is still being completed.
+        """Ask until no transaction that decides the answer is still being completed; past a broker's restart, too.
 
         Where no partitions are named, Apache Kafka passes over one whose first commit is just that.
         """
@@ -121,8 +121,8 @@ class GroupOffsets:
         deadline = time.monotonic() + self._client.address.timeout_s
         while True:
             try:
-                return await self._client.in_thread(lambda: self._asked.of(wanted, partitions))
-            except NotSettled:
+                return await self._client.insist(lambda: self._asked.of(wanted, partitions))
+            except (NotSettled, Unreachable):
                 if time.monotonic() > deadline:
                     raise
             await anyio.sleep(RETRY_PAUSE_S)

@@ -97,7 +97,8 @@ class Topics:
         await self._client.ask_all(
             lambda admin, left: admin.delete_topics(
                 wanted, operation_timeout=left, request_timeout=left
-            )
+            ),
+            changes=True,
         )
         await self._until(lambda: self._none_is_left(wanted), f"topics {wanted} are gone")
 
@@ -215,7 +216,7 @@ class Topics:
     ) -> None:
         """Ask whether it would be done, of all; then that it be done."""
         await self._client.ask_all(lambda admin, left: send(admin, left, True))
-        await self._client.ask_all(lambda admin, left: send(admin, left, False))
+        await self._client.ask_all(lambda admin, left: send(admin, left, False), changes=True)
 
     async def _learn(self, topic: str) -> KnownTopic:
         described = (await self._require([topic]))[topic]
