@@ -108,13 +108,16 @@ class Chaos:
 
     def _one_thing(self) -> None:
         fit = [name for name in self._workers.running if name not in self._resume_at]
-        possible: list[Callable[[str], None]] = []
+        # Of what may happen now, what has happened least: so even a short run has some of all.
+        possible: dict[str, Callable[[str], None]] = {}
         if len(self._workers.running) < 5:
-            possible += [lambda _: self._add(1)] * 2
+            possible["added"] = lambda _: self._add(1)
         if len(fit) > 2:
-            possible += [self._kill, self._kill, self._pause, self._pause, self._stop]
+            possible |= {"killed": self._kill, "paused": self._pause, "stopped": self._stop}
         if possible:
-            self._chance.choice(possible)(self._chance.choice(fit))
+            weights = [1 / (1 + self.happened[what]) for what in possible]
+            (chosen,) = self._chance.choices(list(possible.values()), weights)
+            chosen(self._chance.choice(fit))
 
     def _add(self, count: int) -> None:
         for _ in range(count):
@@ -155,7 +158,7 @@ class Input(threading.Thread):
     """Sends numbers until it is told to end; each goes to the broker once, whatever happens to that."""
 
     def __init__(self, address: str, seed: int) -> None:
-        super().__init__(name="input")
+        super().__init__(name="input", daemon=True)
         self._chance = random.Random(seed)
         self._ending = threading.Event()
         self.sent = 0
@@ -178,10 +181,15 @@ class Input(threading.Thread):
                 self.sent += 1
             self._producer.poll(0)
 
-    def end(self) -> None:
-        """Send no more, and wait until all is there."""
-        self._ending.set()
-        self.join()
+    @contextlib.contextmanager
+    def coming(self) -> Iterator[None]:
+        """Send meanwhile; at the end wait until all is there."""
+        self.start()
+        try:
+            yield
+        finally:
+            self._ending.set()
+            self.join()
         assert self._producer.flush(PATIENCE_S) == 0
 
 
@@ -193,7 +201,7 @@ class Watch(threading.Thread):
     """
 
     def __init__(self, address: str) -> None:
-        super().__init__(name="watch")
+        super().__init__(name="watch", daemon=True)
         self._partitions = [TopicPartition(NUMBERS, number) for number in range(PARTITIONS)]
         settings = {"bootstrap.servers": address, "group.id": TASKS_GROUP, **QUIET}
         self._consumer = Consumer(settings)
@@ -246,10 +254,16 @@ class Watch(threading.Thread):
                 raise AssertionError(f"after {within_s} s: {self._committed}, behind {self.behind}")
             time.sleep(0.1)
 
-    def end(self) -> None:
-        self._ending.set()
-        self.join()
-        self._consumer.close()
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """Look meanwhile."""
+        self.start()
+        try:
+            yield
+        finally:
+            self._ending.set()
+            self.join()
+            self._consumer.close()
 
 
 def make_topics(address: str) -> None:

@@ -62,20 +62,16 @@ def test_outputs_are_exactly_once_whatever_happens_to_workers_and_broker(
         }
         environment = {SETTINGS: json.dumps(settings)}
         numbers, watch = Input(broker.address, seed), Watch(broker.address)
-        with Workers(
-            TARGET, broker.address, tmp_path / "workers", environment=environment
-        ) as workers:
-            numbers.start()
-            watch.start()
+        with (
+            Workers(
+                TARGET, broker.address, tmp_path / "workers", environment=environment
+            ) as workers,
+            watch.watching(),
+        ):
             chaos = Chaos(seed, workers, broker, watch, SESSION_S)
-            try:
+            with numbers.coming():
                 chaos.run(duration_s, restarts=max(1, round(duration_s / BETWEEN_RESTARTS_S)))
-            finally:
-                numbers.end()
-            try:
-                watch.until_done(PATIENCE_S)
-            finally:
-                watch.end()
+            watch.until_done(PATIENCE_S)
             workers.stop(*workers.running)
         print(
             f"\n{numbers.sent} numbers, {dict(chaos.happened)}, "
