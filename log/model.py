@@ -75,11 +75,18 @@ class Compression(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """A topic to be created. `config` uses Kafka's names, such as ``cleanup.policy``."""
+    """A topic to be created.
+
+    Attributes:
+        name: what it is to be called.
+        partitions: how many.
+        replication: how many brokers keep a copy; -1: as many as the cluster has as its default.
+        config: settings by Kafka's names, such as ``cleanup.policy``.
+    """
 
     name: str
     partitions: int
-    replication: int = 1
+    replication: int = -1
     config: Mapping[str, str] = field(default_factory=dict)
 
 

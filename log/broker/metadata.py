@@ -220,10 +220,10 @@ def checked_topic(spec: TopicSpec, topic_id: UUID, known: Metadata) -> Topic:
     """
     check_topic_name(spec.name)
     check_partitions(spec.name, spec.partitions)
-    if spec.replication < 1:
+    if spec.replication < 1 and spec.replication != -1:
         raise ConfigError(
-            f"topic {spec.name!r}: replication {spec.replication} won't do: use 1 or more "
-            "(one process keeps one copy; a cluster keeps as many as asked)"
+            f"topic {spec.name!r}: replication {spec.replication} won't do: use 1 or more, or -1 "
+            "for the default (one process keeps one copy; a cluster keeps as many as asked)"
         )
     config = known.topic_config(spec.name, spec.config)
     return Topic(spec.name, topic_id, spec.partitions, config)

@@ -110,8 +110,8 @@ def topics_create(
     partitions: Annotated[int, typer.Option(metavar="N", help="How many.")] = 1,
     config: Config = None,
     replication: Annotated[
-        int, typer.Option(metavar="N", help="How many brokers of a cluster keep it.")
-    ] = 1,
+        int, typer.Option(metavar="N", help="How many brokers keep it; -1: as the cluster has it.")
+    ] = -1,
     data: DataIfAny = None,
     log: LogOption = None,
 ) -> None:
