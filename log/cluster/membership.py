@@ -49,6 +49,9 @@ RETRY_PAUSE_S_MAX: Final = 1.0
 
 CONNECT_S_MIN: Final = 1.0
 LEAVE_S: Final = 2.0
+LEAVE_ATTEMPTS: Final = 2
+"""The second one is for a connection that was closed since the last heartbeat."""
+
 ANSWER_SLACK_S: Final = 5.0
 """How much longer than a rebalance its answer may take."""
 
@@ -266,10 +269,11 @@ class ClusterMembership:
         return pause_s
 
     async def _tell_leaving(self) -> None:
-        if self._member_id:
+        request = self._member.leave(self._member_id)
+        for _attempt in range(LEAVE_ATTEMPTS if self._member_id else 0):
             with suppress(MillpondError):
-                request = self._member.leave(self._member_id)
                 await self._coordinator.ask(LEAVE_GROUP, request, LEAVE_S)
+                return
 
     # -- what becomes of the place -------------------------------------------------------------
 
