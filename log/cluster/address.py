@@ -69,7 +69,7 @@ class ClusterAddress:
     """Where the brokers are, how to talk with them, and how long anything may take."""
 
     servers: tuple[str, ...]
-    settings: Settings = field(default_factory=dict)
+    settings: Settings = field(default_factory=dict, repr=False)  # passwords are among them
     timeout_s: float = 30.0
 
     def __str__(self) -> str:
