@@ -27,9 +27,12 @@ from ..brokers.subjects import Running, apache_kafka
 from ..brokers.subjects import millpond as our_broker
 from .data import fill, make_topic
 from .field import FIELD, PIPELINES, Contestant, Course
-from .race import DidNotFinish, Figures, race
+from .race import BEGUN_SHARE, DidNotFinish, Figures, race
 
 ROOT: Final = Path(__file__).parents[2]
+TOGETHER_SHARE: Final = 0.3
+"""How much of each partition is read before the clock begins, when workers share: until then they gather."""
+
 BROKERS: Final = {
     "millpond": our_broker,
     "kafka": partial(apache_kafka, jars=JARS, flush=False),
@@ -123,7 +126,14 @@ def run(
             pipeline, broker.address, source, sink, run_name, Path(directory), count, cores
         )
         try:
-            figures = race(contestant.enter(course), broker.address, source, count, partitions)
+            figures = race(
+                contestant.enter(course),
+                broker.address,
+                source,
+                count,
+                partitions,
+                BEGUN_SHARE if partitions == 1 else TOGETHER_SHARE,
+            )
         except DidNotFinish as failure:
             return Result(name, contestant.name, pipeline, len(cores), None, str(failure))
     return Result(name, contestant.name, pipeline, len(cores), figures)

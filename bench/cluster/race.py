@@ -1,7 +1,7 @@
 """One contestant on one pipeline: its process on one core, watched from outside until it has read everything.
 
 How far it is, is what its group has committed: what is uncommitted is not done. The clock begins when a
-twentieth is committed, so that starting (interpreter, joining a group, making topics) does not count. Who
+share is committed, so that starting (interpreter, joining a group, making topics) does not count. Who
 commits nothing to the broker prints ``first``, with the time and its CPU time, at its first event, and ends
 when all is done.
 """
@@ -61,8 +61,23 @@ class Entry:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-def race(entry: Entry, address: str, topic: str, count: int, partitions: int = 1) -> Figures:
+def race(
+    entry: Entry,
+    address: str,
+    topic: str,
+    count: int,
+    partitions: int = 1,
+    begun_share: float = BEGUN_SHARE,
+) -> Figures:
     """Let a contestant read the whole topic.
+
+    Args:
+        entry: what is run.
+        address: of the broker.
+        topic: what is read.
+        count: how many events the topic has.
+        partitions: how many it has; events are spread evenly.
+        begun_share: how much of each partition is committed when the clock begins.
 
     Raises:
         DidNotFinish: with what it printed last.
@@ -76,7 +91,7 @@ def race(entry: Entry, address: str, topic: str, count: int, partitions: int = 1
             if not entry.groups:
                 return _by_itself(processes[0], output, count)
             with_groups = _Committed(address, entry.groups, topic, partitions)
-            return _by_commits(processes, pids, with_groups, output, count)
+            return _by_commits(processes, pids, with_groups, output, count, begun_share)
         finally:
             for process in processes:
                 process.terminate()
@@ -106,6 +121,7 @@ def _by_commits(
     committed: "_Committed",
     output: Path,
     count: int,
+    begun_share: float,
 ) -> Figures:
     done, begun_at, before, cpu_before = 0, 0.0, 0, 0.0
     moved_at = time.monotonic()
@@ -113,7 +129,8 @@ def _by_commits(
         while done < count:
             time.sleep(LOOK_S)
             now = time.monotonic()
-            reached = committed.sum()
+            by_partition = committed.look()
+            reached = sum(by_partition)
             if reached > done:
                 moved_at = now
             done = reached
@@ -121,7 +138,8 @@ def _by_commits(
                 raise DidNotFinish(f"ended with {done} of {count}:\n{_tail(output)}")
             if now - moved_at > PATIENCE_S / 10:
                 raise DidNotFinish(f"stands still with {done} of {count}:\n{_tail(output)}")
-            if not begun_at and done >= count * BEGUN_SHARE:
+            enough = count * begun_share / len(by_partition)
+            if not begun_at and min(by_partition) >= enough:
                 begun_at, before, cpu_before = now, done, sum(map(cpu_s, pids))
         peak = sum(map(peak_bytes, pids))
         return Figures(count - before, now - begun_at, sum(map(cpu_s, pids)) - cpu_before, peak)
@@ -158,15 +176,16 @@ class _Committed:
     def __enter__(self) -> Self:
         return self
 
-    def sum(self) -> int:
-        return min(self._sum_of(consumer) for consumer in self._consumers)
+    def look(self) -> list[int]:
+        """Return the offset of each partition."""
+        return [min(offsets) for offsets in zip(*map(self._of, self._consumers), strict=True)]
 
-    def _sum_of(self, consumer: Consumer) -> int:
+    def _of(self, consumer: Consumer) -> list[int]:
         try:
             found = consumer.committed(self._asked, timeout=10)
         except KafkaException:
-            return 0
-        return sum(max(each.offset, 0) for each in found)
+            return [0] * len(self._asked)
+        return [max(each.offset, 0) for each in found]
 
     def __exit__(self, *_: object) -> None:
         for consumer in self._consumers:
