@@ -182,8 +182,8 @@ def misuse_name_app(app: mp.App) -> None:
     mp.App("my app")
 
 
-def misuse_cluster(app: mp.App) -> None:
-    mp.App("shop", log="kafka://localhost")
+def misuse_log(app: mp.App) -> None:
+    mp.App("shop", log="redis://localhost")
 
 
 def misuse_topic_twice(app: mp.App) -> None:
@@ -300,7 +300,7 @@ def misuse_size(app: mp.App) -> None:
 
 MISUSES: list[tuple[Callable[[mp.App], None], str]] = [
     (misuse_name_app, "App('my app'): a name is 1 to 100 letters"),
-    (misuse_cluster, "runs on the embedded log only"),
+    (misuse_log, "'redis://localhost' is no address of a cluster: write kafka://HOST:PORT"),
     (misuse_topic_twice, "app 'shop' has topic 'orders' already"),
     (misuse_table_twice, "has table 'totals' already"),
     (misuse_global_table_named_like_a_table, "has table 'totals' already"),
