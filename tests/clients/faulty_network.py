@@ -14,6 +14,7 @@ import contextlib
 import random
 import socket
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -88,7 +89,7 @@ class FaultyNetwork:
                     if self._broken:
                         return
                     self._open |= {client, broker}
-                budget = _Budget(self._bytes_until_cut())
+                budget = self._budget()
                 answers = threading.Thread(
                     target=self._carry_answers, args=(broker, client, budget)
                 )
@@ -97,13 +98,26 @@ class FaultyNetwork:
                 answers.join()
                 with self._lock:
                     self._open -= {client, broker}
-                    self.cuts += budget.spent
 
-    def _bytes_until_cut(self) -> int | None:
+    def _budget(self) -> "_Budget":
         with self._lock:
             if self.cuts >= self._cuts_max:
-                return None
-            return self._random.randrange(2_000, 2 * self._bytes_between_cuts)
+                return _Budget(None, self._may_cut)
+            size = self._random.randrange(2_000, 2 * self._bytes_between_cuts)
+            return _Budget(size, self._may_cut)
+
+    def _may_cut(self) -> bool:
+        """Count a cut, unless there were enough of them.
+
+        It counts before the client can see it: the client's next connection may be here before this
+        one is cleared away. Of connections open at the same time, more may come to their end than
+        there are cuts left.
+        """
+        with self._lock:
+            if self.cuts >= self._cuts_max:
+                return False
+            self.cuts += 1
+            return True
 
     def _carry_requests(
         self, first: bytes, client: socket.socket, broker: socket.socket, budget: "_Budget"
@@ -132,18 +146,25 @@ class FaultyNetwork:
 class _Budget:
     """How many bytes a connection may still carry, in both directions together."""
 
-    def __init__(self, size: int | None) -> None:
+    def __init__(self, size: int | None, may_cut: Callable[[], bool]) -> None:
         self._left = size
+        self._may_cut = may_cut
+        self._lock = threading.Lock()
         self.spent = False
 
     def take(self, chunk: bytes) -> bytes:
         """Return as much of a chunk as may be carried."""
-        if self._left is None:
-            return chunk
-        taken = chunk[: max(self._left, 0)]
-        self._left -= len(chunk)
-        self.spent = self._left <= 0
-        return taken
+        with self._lock:
+            if self._left is None:
+                return chunk
+            if len(chunk) < self._left:
+                self._left -= len(chunk)
+                return chunk
+            if not self.spent and not self._may_cut():
+                self._left = None
+                return chunk
+            taken, self._left, self.spent = chunk[: self._left], 0, True
+            return taken
 
 
 def _length_of_prefix_at_end(data: bytes, pattern: bytes) -> int:

@@ -70,12 +70,33 @@ def test_connections_break_so_many_times_and_then_no_more(echo: str) -> None:
         lengths = []
         for _ in range(4):
             with connect(network.address) as client:
-                sending = threading.Thread(target=_send_all, args=(client, data))
-                sending.start()
-                lengths.append(len(received(client, len(data))))
-                sending.join()
+                lengths.append(len(echoed(client, data)))
         assert [length < len(data) for length in lengths] == [True, True, False, False]
         assert network.cuts == 2
+
+
+def test_connections_open_at_the_same_time_share_the_cuts(echo: str) -> None:
+    data = bytes(100_000)
+    with (
+        FaultyNetwork(echo, cuts_max=1, bytes_between_cuts=10_000) as network,
+        connect(network.address) as one,
+        connect(network.address) as other,
+    ):
+        for client in (one, other):
+            client.sendall(b"x")
+            assert received(client, 1) == b"x"
+        assert len(echoed(one, data)) < len(data)
+        assert echoed(other, data) == data
+        assert network.cuts == 1
+
+
+def echoed(client: socket.socket, data: bytes) -> bytes:
+    """Send and return what comes back until the connection ends."""
+    sending = threading.Thread(target=_send_all, args=(client, data))
+    sending.start()
+    back = received(client, len(data))
+    sending.join()
+    return back
 
 
 def _send_all(client: socket.socket, data: bytes) -> None:
