@@ -55,6 +55,9 @@ FETCH_WAIT_MS: Final = 100
 """How long a broker may hold back an empty fetch. Only an empty one tells that what follows the last
 record are markers, so a reader learns that much later that it is at the end."""
 
+QUEUE_BACKOFF_MS: Final = 5
+"""How long librdkafka leaves a full queue alone; by default for a second, in which a fast reader runs dry."""
+
 PREFETCH_KBYTES: Final = 16_384
 
 LOGGER: Final = logging.getLogger("millpond.cluster")
@@ -99,6 +102,7 @@ class ClusterAddress:
             "fetch.wait.max.ms": FETCH_WAIT_MS,
             "fetch.error.backoff.ms": 50,
             "queued.max.messages.kbytes": PREFETCH_KBYTES,
+            "fetch.queue.backoff.ms": QUEUE_BACKOFF_MS,
             "check.crcs": True,
             "topic.metadata.propagation.max.ms": 0,  # the reader itself asks whether a topic is gone
             **self.common(),

@@ -53,6 +53,8 @@ from .membership import ClusterMembership, membership
 from .offsets import Offsets
 from .producer import ClusterProducer, SharedProducer
 from .reader import ClusterReader
+from .shared_consumer import Consumers
+from .topic_watch import TopicWatch
 from .topics import Topics
 from .transactional_producer import ClusterTransactionalProducer
 from .transactions import Transactions
@@ -73,7 +75,8 @@ class ClusterLog:
         self._direct = Direct(client.address)
         self._groups = GroupOffsets(client, self._topics, self._direct)
         self._shared: dict[Compression, SharedProducer] = {}
-        self._readers: weakref.WeakSet[ClusterReader] = weakref.WeakSet()
+        self._consumers = Consumers(self._consumer)
+        self._watch = TopicWatch(self._topics)
         self._transactions: weakref.WeakSet[Transactions] = weakref.WeakSet()
         self._form_is_known = False
 
@@ -109,8 +112,7 @@ class ClusterLog:
 
     async def close(self) -> None:
         """Let go of everything. What was not awaited may not have been appended."""
-        for reader in list(self._readers):
-            await reader.aclose()
+        await anyio.to_thread.run_sync(self._consumers.close)
         for shared in self._shared.values():
             await anyio.to_thread.run_sync(shared.close, CLOSE_S)
         for transactions in list(self._transactions):
@@ -144,7 +146,7 @@ class ClusterLog:
         Raises:
             LogError: this can't be asked of this cluster.
         """
-        return await self._client.in_thread(lambda: self._direct.sizes(topics))
+        return await self._client.insist(lambda: self._direct.sizes(topics))
 
     # -- partitions ----------------------------------------------------------------------------
 
@@ -170,7 +172,7 @@ class ClusterLog:
 
     async def epoch_end_offset(self, partition: TopicPartition, leader_epoch: int) -> Offset:
         await self._topics.check([partition])
-        return await self._client.in_thread(
+        return await self._client.insist(
             lambda: self._direct.epoch_end_offset(partition, leader_epoch)
         )
 
@@ -207,10 +209,7 @@ class ClusterLog:
     # -- readers and producers -----------------------------------------------------------------
 
     def reader(self, isolation: Isolation = Isolation.READ_COMMITTED) -> ClusterReader:
-        settings = {**self.address.consumer(isolation), "error_cb": _ignore}
-        reader = ClusterReader(lambda: Consumer(settings), self._topics, self._offsets)
-        self._readers.add(reader)
-        return reader
+        return ClusterReader(isolation, self._consumers, self._offsets, self._watch)
 
     async def producer(self) -> ClusterProducer:
         return ClusterProducer(self._client, self._topics, self._offsets, self._shared_producer)
@@ -247,6 +246,9 @@ class ClusterLog:
         self._transactions.add(transactions)
         await transactions.init()
         return transactions
+
+    def _consumer(self, isolation: Isolation) -> Consumer:
+        return Consumer({**self.address.consumer(isolation), "error_cb": _ignore})
 
     def _shared_producer(self, compression: Compression) -> SharedProducer:
         shared = self._shared.get(compression)

@@ -64,6 +64,7 @@ class Loop:
                 "group.id": group,
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
+                "fetch.queue.backoff.ms": 5,
             }
         )
         self._consumer.assign([self._partition])
