@@ -15,7 +15,15 @@ from rich.text import Text
 
 from ..app import App
 from ..engine.engine import Engine
-from .status import Pace, describe, ready_line, restore_progress, stopped_line, tasks_of
+from .status import (
+    Pace,
+    describe,
+    ready_line,
+    restore_progress,
+    restoring_in,
+    stopped_line,
+    tasks_of,
+)
 
 REFRESH_S: Final = 0.5
 RESTORE_REFRESH_S: Final = 0.1
@@ -72,7 +80,7 @@ class LiveStatus:
     def working(self, engine: Engine) -> None:
         passed = ", ".join(f"{agent} {count:,}" for agent, count in engine.metrics.passed.items())
         notes = [Text(f"passed over: {passed}", style="yellow")] if passed else []
-        if not all(runner.ready.is_set() for runner in engine.runners):
+        if restoring_in(engine):
             restored, to_restore = restore_progress(engine)
             restoring = f"restoring: {restored:,} of {to_restore:,} changelog records"
             notes.append(Text(f"{tasks_of(engine)}, {restoring}", style="cyan"))

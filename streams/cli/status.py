@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from ..app import App
 from ..engine.engine import Engine
+from ..engine.runner import TaskRunner
 
 LINE_INTERVAL_S: Final = 10.0
 LOOK_INTERVAL_S: Final = 1.0
@@ -111,7 +112,7 @@ class Lines:
         if tasks != self._tasks:
             self._tasks = tasks
             self._say(f"{tasks} now")
-        if not all(runner.ready.is_set() for runner in engine.runners):
+        if restoring_in(engine):
             self.restoring(engine)
         if not self._is_time():
             return
@@ -166,11 +167,19 @@ def describe(app: App, engine: Engine) -> str:
 
 
 def tasks_of(engine: Engine) -> str:
-    """Return how many tasks the worker has, and how many of them are not at work yet."""
-    count = len(engine.runners)
-    restoring = sum(not runner.ready.is_set() for runner in engine.runners)
+    """Return how many tasks the worker has, and how many of them do not work yet."""
+    count, restoring = len(engine.runners), len(restoring_in(engine))
     text = "1 task" if count == 1 else f"{count or 'no'} tasks"
     return f"{text} ({restoring} restoring)" if restoring else text
+
+
+def restoring_in(engine: Engine) -> list[TaskRunner]:
+    """Return the tasks whose state is being restored."""
+    return [
+        runner
+        for runner in engine.runners
+        if runner.stores.to_restore and not runner.ready.is_set()
+    ]
 
 
 def restore_progress(engine: Engine) -> tuple[int, int]:
