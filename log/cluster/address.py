@@ -9,7 +9,7 @@ Source: librdkafka's CONFIGURATION.md.
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -77,6 +77,12 @@ class ClusterAddress:
 
     def __str__(self) -> str:
         return ", ".join(self.servers)
+
+    def hosts_and_ports(self) -> Iterator[tuple[str, int]]:
+        """Yield where the servers are."""
+        for server in self.servers:
+            host, _, port = server.rpartition(":")
+            yield host.strip("[]"), int(port)
 
     @property
     def timeout_ms(self) -> int:

@@ -94,9 +94,9 @@ class BrokerConnection:
 
         Raises:
             Unreachable: none comes in time, or none that makes sense.
-            UnsupportedVersion: the broker has no version of it that is known here.
+            LogError: the broker has no version of it that is known here.
         """
-        version = self._version(api)
+        version = self.version(api)
         try:
             with anyio.fail_after(wait_s):
                 return await self._ask(api, version, request)
@@ -106,6 +106,24 @@ class BrokerConnection:
             raise Unreachable(
                 f"{self.broker} does not answer {api.name} as it should: {_why(error)}"
             ) from None
+
+    def version(self, api: Api[RequestT, ResponseT]) -> int:
+        """Return the version in which a request goes over this connection: the last that both know.
+
+        Raises:
+            LogError: there is none.
+        """
+        first, last = self._versions.get(api.key, (0, -1))
+        version = min(last, api.last)
+        if version < max(first, api.first):
+            theirs = (
+                f"only versions {first} to {last} of it" if last >= first else "no such request"
+            )
+            raise LogError(
+                f"{self.broker} can't be asked {api.name}: it has {theirs}, and known here are "
+                f"{api.first} to {api.last}"
+            )
+        return version
 
     async def close(self) -> None:
         """Close at once, whatever is on the way."""
@@ -125,19 +143,6 @@ class BrokerConnection:
         with suppress(StopIteration):
             while True:
                 step = steps.send(await self._ask(step.api, step.version, step.request))
-
-    def _version(self, api: Api[RequestT, ResponseT]) -> int:
-        first, last = self._versions.get(api.key, (0, -1))
-        version = min(last, api.last)
-        if version < max(first, api.first):
-            theirs = (
-                f"only versions {first} to {last} of it" if last >= first else "no such request"
-            )
-            raise LogError(
-                f"{self.broker} can't be asked {api.name}: it has {theirs}, and known here are "
-                f"{api.first} to {api.last}"
-            )
-        return version
 
     async def _ask(
         self, api: Api[RequestT, ResponseT], version: int, request: RequestT

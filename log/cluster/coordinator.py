@@ -89,10 +89,9 @@ class GroupCoordinator:
 
     async def _find(self) -> tuple[str, int]:
         failed: Unreachable | None = None
-        for server in self._address.servers:
-            host, _, port = server.rpartition(":")
+        for host, port in self._address.hosts_and_ports():
             try:
-                return await self._find_by(host.strip("[]"), int(port))
+                return await self._find_by(host, port)
             except Unreachable as error:
                 failed = error
         assert failed is not None

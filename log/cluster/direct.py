@@ -128,10 +128,9 @@ class Direct:
             Unreachable: none can.
         """
         failed: Exception | None = None
-        for server in self._address.servers:
-            host, _, port = server.rpartition(":")
+        for host, port in self._address.hosts_and_ports():
             try:
-                with self.connected(host.strip("[]"), int(port)) as connection:
+                with self.connected(host, port) as connection:
                     return self.ask(connection, api, version, request)
             except Unreachable as error:
                 failed = error

@@ -29,6 +29,7 @@ from ..errors import (
     UnknownTopic,
     Unreachable,
 )
+from ..wire.error_codes import ErrorCode
 
 Table = Mapping[int, type[MillpondError]]
 
@@ -168,3 +169,19 @@ def translated(
     if str(subject) not in text:
         text = f"{subject}: {text}"
     return LogError(f"{text} ({error.name()})") if kind is None else kind(text)
+
+
+def refusal(code: int, subject: object, above: Table = MappingProxyType({})) -> MillpondError:
+    """Return what a broker says over the protocol, whose numbers librdkafka shares, as one of ours.
+
+    Args:
+        code: the error code in the answer.
+        subject: what it is about: a partition, a topic, a group.
+        above: counts before the table.
+    """
+    kind = above.get(code) or ERRORS.get(code) or LogError
+    try:
+        name = ErrorCode(code).name
+    except ValueError:
+        name = f"error code {code}"
+    return kind(f"{subject}: {name}")
