@@ -21,6 +21,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -64,6 +65,8 @@ class StoreDirectories:
         self.lock_patience_s = lock_patience_s
         self._rocks = rocks
         self._open: dict[TaskId, _Store] = {}
+        # Opening holds the interpreter lock (`rocks.py`): one at a time, or the loop gets no turn.
+        self._opening = anyio.CapacityLimiter(1)
         self._identity = ""
 
     @property
@@ -98,10 +101,10 @@ class StoreDirectories:
         wait_s = _POLL_FIRST_S
         while True:
             try:
-                return await anyio.to_thread.run_sync(self._open_own, task, path, rebuild)
+                return await self._in_thread(partial(self._open_own, task, path, rebuild))
             except StoreLocked:
                 if anyio.current_time() >= deadline:
-                    return await anyio.to_thread.run_sync(self._open_spare, task, path)
+                    return await self._in_thread(partial(self._open_spare, task, path))
             await anyio.sleep(wait_s)
             wait_s = min(wait_s * 2, _POLL_MAX_S)
 
@@ -118,6 +121,9 @@ class StoreDirectories:
             with suppress(StateError):  # it is being closed, and its file says how far it came
                 found[task] = store.offsets_total()
         return found
+
+    async def _in_thread(self, open_store: Callable[[], Backend]) -> Backend:
+        return await anyio.to_thread.run_sync(open_store, limiter=self._opening)
 
     # -- in a thread: nothing that was opened gets lost when the caller is cancelled -------------
 
