@@ -10,6 +10,9 @@ waited for. A process that was stopped (SIGSTOP) or hangs keeps its lock for eve
 a store beside it, that is brought up from the changelogs, and is removed when it is closed, or by the
 next one that opens the task's own store, if its process died.
 
+When a copy becomes the task, or the other way round, the store stays open (`keep`): closing and opening
+dozens of them would take seconds, and the loop most of these (`rocks.py`).
+
 How far each store has come is kept in a small file within it, written when the store is flushed and
 closed, so that it can be told without opening the store, which may be another process's. It is a hint:
 after a crash it tells too little, and if it is lost or torn, nothing.
@@ -96,6 +99,10 @@ class StoreDirectories:
             StoreFailed: the disk refused.
         """
         task = TaskId(subtopology, partition)
+        kept = self._open.get(task)
+        if kept is not None and kept.is_left:
+            kept.take_over()
+            return kept
         path = self.root / subtopology / str(partition)
         deadline = anyio.current_time() + self.lock_patience_s
         wait_s = _POLL_FIRST_S
@@ -107,6 +114,18 @@ class StoreDirectories:
                     return await self._in_thread(partial(self._open_spare, task, path))
             await anyio.sleep(wait_s)
             wait_s = min(wait_s * 2, _POLL_MAX_S)
+
+    def keep(self, tasks: Iterable[TaskId]) -> None:
+        """Let these stores stay open when they are closed next: for whoever opens them next here."""
+        for task in self._open.keys() & set(tasks):
+            self._open[task].is_kept = True
+
+    async def close_kept(self) -> None:
+        """Close those that nobody has opened again."""
+        for store in list(self._open.values()):
+            store.is_kept = False
+            if store.is_left:
+                await anyio.to_thread.run_sync(store.close)
 
     def warm(self) -> dict[TaskId, int]:
         """Return how far the store of each task has come that has one here, whoever has it open."""
@@ -164,7 +183,12 @@ class StoreDirectories:
 
 
 class _Store:
-    """A task's store that keeps the file about its progress up to date. Reads cost nothing more."""
+    """A task's store that keeps the file about its progress up to date. Reads cost nothing more.
+
+    Attributes:
+        is_kept: whether closing it leaves it to who opens it next.
+        is_left: whether it was.
+    """
 
     def __init__(
         self,
@@ -179,6 +203,8 @@ class _Store:
         self._is_spare = is_spare
         self._closed = closed
         self._is_closed = False
+        self.is_kept = False
+        self.is_left = False
         self.get: Callable[[bytes], bytes | None] = backend.get
         self.get_many: Callable[[Sequence[bytes]], Sequence[bytes | None]] = backend.get_many
 
@@ -194,7 +220,14 @@ class _Store:
         self._backend.flush()
         self._write_progress()
 
+    def take_over(self) -> None:
+        """Have it as if it had just been opened."""
+        self.is_kept = self.is_left = False
+
     def close(self) -> None:
+        if self.is_kept:
+            self.is_left = True
+            return
         if self._is_closed:
             return
         self._is_closed = True

@@ -145,6 +145,8 @@ class SharedTasks:
                     await _end(self._standing.values())
             finally:
                 self._running.clear()
+                with anyio.CancelScope(shield=True):
+                    await self._directories.close_kept()
 
     # -- the group -----------------------------------------------------------------------------
 
@@ -202,6 +204,8 @@ class SharedTasks:
     async def _do(self, given: Given) -> bool:
         """Run what is given and nothing else; return whether something was stopped for others."""
         leaving = [task for task in self._running if task not in given.active]
+        self._directories.keep(given.standby.intersection(leaving))
+        self._directories.keep(given.active.intersection(self._standing))
         await self._stop_tasks(leaving)
         not_wanted = [task for task in self._standing if task not in given.standby]
         await _end([self._standing.pop(task) for task in not_wanted])
