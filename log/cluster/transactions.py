@@ -25,10 +25,9 @@ settings say (``compression.type``), whatever a commit asks for.
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
 import anyio
-import anyio.to_thread
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from ..errors import Fenced, InvalidTransactionState, MillpondError, OutOfSequence
@@ -39,14 +38,16 @@ from .failures import FENCING, MEMBERSHIP, error_of, served
 from .group_metadata import group_metadata
 from .groups import GroupOffsets, merged_by_group, to_client
 from .offsets import Offsets
+from .patience import NotReturned, call_for
 from .producer import REFRESHES_MAX, STALE, Delivery, enqueue, refresh
 from .topics import Topics
-
-T = TypeVar("T")
 
 RETRY_PAUSE_S: Final = 0.05
 ABORT_S: Final = 10.0
 """How long an abort may take at least, however late it is."""
+
+SLACK_S: Final = 5.0
+"""How much later than it should librdkafka may return."""
 
 VAGUE: Final = frozenset({KafkaError._FATAL, KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
 """What librdkafka says of records for whose sake nothing went wrong: the next call tells the cause."""
@@ -125,7 +126,7 @@ class Transactions:
         self._topics = topics
         self._offsets = offsets
         self._groups = groups
-        self._thread = anyio.CapacityLimiter(1)
+        self._turn = anyio.Lock(fast_acquire=True)
         self._aborted = False
 
     @property
@@ -174,8 +175,16 @@ class Transactions:
             Aborted: nothing was committed.
             MillpondError: this can't go on, as `failed` tells from now on.
         """
+        after_abort, self._aborted = self._aborted, False
         with anyio.CancelScope(shield=True):
-            await self._in_thread(lambda: self._carry_out_once(commits, fence))
+            try:
+                await self._in_thread(lambda: self._carry_out(commits, fence))
+            except Aborted as aborted:
+                # Of a record that the broker refuses librdkafka keeps the sequence number, which spoils
+                # the next transaction, too, before anything of it was sent.
+                if not (after_abort and isinstance(aborted.cause, OutOfSequence)):
+                    raise
+                await self._in_thread(lambda: self._carry_out(commits, fence))
 
     def check(self) -> None:
         """Refuse to go on after a failure."""
@@ -195,22 +204,14 @@ class Transactions:
 
     # -- in a thread ---------------------------------------------------------------------------
 
-    async def _in_thread(self, call: Callable[[], T]) -> T:
-        return await anyio.to_thread.run_sync(call, limiter=self._thread)
-
-    def _carry_out_once(self, commits: Sequence[Commit], fence: Fence | None) -> None:
-        """Commit; again, if librdkafka has lost count after what was aborted before.
-
-        Of a record that the broker refuses librdkafka keeps the sequence number, which spoils the next
-        transaction, too, before anything of it was sent.
-        """
-        after_abort, self._aborted = self._aborted, False
+    async def _in_thread(self, call: Callable[[], None]) -> None:
+        """Call; when it does not return, this can't go on, and nobody knows what came of it."""
         try:
-            self._carry_out(commits, fence)
-        except Aborted as aborted:
-            if not (after_abort and isinstance(aborted.cause, OutOfSequence)):
-                raise
-            self._carry_out(commits, fence)
+            async with self._turn:
+                await call_for(self.timeout_s + ABORT_S + SLACK_S, call)
+        except NotReturned as error:
+            self.failed = self._client.unreachable(f"{self.transactional_id!r}: {error}")
+            raise self.failed from error
 
     def _carry_out(self, commits: Sequence[Commit], fence: Fence | None) -> None:
         deadline = self._deadline()
