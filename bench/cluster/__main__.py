@@ -11,8 +11,8 @@ import argparse
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -33,7 +33,7 @@ ROOT: Final = Path(__file__).parents[2]
 TOGETHER_SHARE: Final = 0.3
 """How much of each partition is read before the clock begins, when workers share: until then they gather."""
 
-BROKERS: Final = {
+BROKERS: Final[Mapping[str, Callable[[Path], AbstractContextManager[Running]]]] = {
     "millpond": our_broker,
     "kafka": partial(apache_kafka, jars=JARS, flush=False),
 }

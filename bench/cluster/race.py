@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Self
+from typing import BinaryIO, Final, Self
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
@@ -104,11 +104,11 @@ def race(
 
 
 def _start(
-    command: Sequence[str], cores: set[int], entry: Entry, out: object
+    command: Sequence[str], cores: set[int], entry: Entry, out: BinaryIO
 ) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         command,
-        stdout=out,  # type: ignore[arg-type]
+        stdout=out,
         stderr=subprocess.STDOUT,
         env={**os.environ, **entry.environment},
         preexec_fn=lambda: os.sched_setaffinity(0, cores),

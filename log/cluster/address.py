@@ -145,6 +145,9 @@ class ClusterAddress:
     ) -> dict[str, Any]:
         settings = {
             "transaction.timeout.ms": transaction_timeout_ms,
+            # Else librdkafka forgets its brokers when all are away, and waits for ever for one of them
+            # as a group's coordinator: github.com/confluentinc/librdkafka/issues/5511.
+            "metadata.recovery.strategy": "none",
             "retry.backoff.ms": CONCURRENT_RETRY_MS,
             **self.producer(Compression.NONE),
         }

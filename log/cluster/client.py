@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
@@ -21,7 +22,7 @@ from confluent_kafka.admin import AdminClient, ClusterMetadata
 
 from ..errors import ConfigError, MillpondError, Unreachable
 from .address import ClusterAddress
-from .failures import DISCONNECTED, TRANSIENT, Table, error_of, translated
+from .failures import DISCONNECTED, MOVED, TRANSIENT, Table, error_of, translated
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -162,7 +163,14 @@ class Client:
             errors = [each for each in answers.values() if isinstance(each, KafkaError)]
             if time.monotonic() >= deadline or not any(each.code() in again for each in errors):
                 return answers
+            if any(each.code() in MOVED for each in errors):
+                self._refresh(left)
             time.sleep(RETRY_PAUSE_S)
+
+    def _refresh(self, timeout_s: float) -> None:
+        """Let librdkafka learn who leads what: it asks again only who it takes for the leader."""
+        with suppress(KafkaException):
+            self._admin.list_topics(timeout=timeout_s)
 
     def _on_error(self, error: KafkaError) -> None:
         if error.code() != KafkaError._ALL_BROKERS_DOWN:  # says less than what came before it

@@ -111,6 +111,15 @@ TRANSIENT: Final = frozenset(
 )
 """What goes away by itself: to be asked again until the deadline."""
 
+MOVED: Final = frozenset(
+    {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+    }
+)
+"""Of what goes away by itself, what does so only when librdkafka learns who leads the partition by now."""
+
 DISCONNECTED: Final = frozenset(
     {KafkaError._TRANSPORT, KafkaError._DESTROY_BROKER, KafkaError._ALL_BROKERS_DOWN}
 )

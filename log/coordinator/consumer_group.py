@@ -14,7 +14,8 @@ Like every change, it is applied in memory at once and answered when its records
 
 Beyond Kafka 4.1: a member may begin anew, with epoch 0, whatever its epoch was; there it is fenced
 until its session is over. It is told what it has, and nothing counts as given up before it says so
-in its epoch, so a first heartbeat that comes late does no harm.
+in its epoch. Nor does a first heartbeat that comes late, over a connection that was given up, do any
+harm: what it was told may have gone nowhere, so the member's next heartbeat is told it again.
 
 Source: KIP-848; checked against Kafka 4.1.
 """
@@ -80,6 +81,7 @@ class ConsumerGroup:
         self.next_due_ms: int | None = None
         self._session_due_ms: dict[str, int] = {}
         self._revocation_due_ms: dict[str, int] = {}
+        self._may_not_know: set[str] = set()
         self._seen_revision: int | None = None
 
     @property
@@ -119,14 +121,22 @@ class ConsumerGroup:
             assign(draft, topics)
         owned = _given_up_all_but(known, request)
         current = self._reconcile(draft, member, owned, now)
+        tell = (
+            tells_everything(request)
+            or current.assigned != member.current.assigned
+            or member.member_id in self._may_not_know
+        )
+        if _begins_anew(known, request):
+            self._may_not_know.add(member.member_id)
+        else:
+            self._may_not_know.discard(member.member_id)
         self._session_due_ms[member.member_id] = self._due_at(
             now.elapsed_ms + self.limits.session_timeout_ms
         )
         if known is not None and known.member_id != member.member_id:
-            self._session_due_ms.pop(known.member_id, None)
+            self._forget(known.member_id)
         if draft.changes:
             yield self._records(draft.changes, now.timestamp)
-        tell = tells_everything(request) or current.assigned != member.current.assigned
         return ConsumerGroupHeartbeatResponse(
             member_id=member.member_id,
             member_epoch=current.member_epoch,
@@ -196,7 +206,11 @@ class ConsumerGroup:
             yield self._records(draft.changes, now.timestamp)
 
     def resume(self, now: Instant) -> None:
-        """Go on after a restart: all sessions begin anew, and all waiting for revocations."""
+        """Go on after a restart: all sessions begin anew, and all waiting for revocations.
+
+        Who had been told by which answer is not known any more: so each is told what it has.
+        """
+        self._may_not_know.update(self.state.members)
         for member in self.state.members.values():
             self._session_due_ms[member.member_id] = self._due_at(
                 now.elapsed_ms + self.limits.session_timeout_ms
@@ -218,8 +232,12 @@ class ConsumerGroup:
     def _remove(self, draft: Draft, member_ids: Sequence[str]) -> None:
         remove(draft, member_ids)
         for member_id in member_ids:
-            self._session_due_ms.pop(member_id, None)
-            self._revocation_due_ms.pop(member_id, None)
+            self._forget(member_id)
+
+    def _forget(self, member_id: str) -> None:
+        self._session_due_ms.pop(member_id, None)
+        self._revocation_due_ms.pop(member_id, None)
+        self._may_not_know.discard(member_id)
 
     # -- offsets -------------------------------------------------------------------------------
 
@@ -299,13 +317,18 @@ def _given_up_all_but(
 ) -> Partitions | None:
     """Return what the member still has; None: there is no telling.
 
-    One that begins anew says that it has nothing. That is believed of a new one, and of one that
-    comes back after it left, but not of one that may still be at work elsewhere.
+    Who joins says that it has nothing. That is believed of a new one, and of one that comes back
+    after it left, but not of one that may still be at work elsewhere.
     """
     if request.member_epoch != JOINING:
         return owned_partitions(request)
-    may_be_at_work = known is not None and known.current.member_epoch != LEAVING_FOR_A_WHILE
-    return None if may_be_at_work else NO_PARTITIONS
+    return None if _begins_anew(known, request) else NO_PARTITIONS
+
+
+def _begins_anew(known: Member | None, request: ConsumerGroupHeartbeatRequest) -> bool:
+    """Say whether one joins that is a member already, and has not left: it may be at work."""
+    is_here = known is not None and known.current.member_epoch != LEAVING_FOR_A_WHILE
+    return is_here and request.member_epoch == JOINING
 
 
 def _assignment(partitions: Partitions) -> Assignment:

@@ -76,10 +76,18 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What a worker is to do: tasks to run, and tasks of whose state it keeps a copy."""
+    """What a worker is to do.
+
+    Attributes:
+        active: the tasks to run.
+        standby: those of whose state it keeps a copy.
+        handing_over: whether some worker has to stop a task that another one waits for. Then all join
+            anew at once, rather than when they hear that it has stopped.
+    """
 
     active: frozenset[TaskId] = frozenset()
     standby: frozenset[TaskId] = frozenset()
+    handing_over: bool = False
 
 
 def share_out(told: Mapping[str, Told]) -> dict[str, Given]:
@@ -105,8 +113,9 @@ def share_out(told: Mapping[str, Told]) -> dict[str, Given]:
         if claims.get(task, [workers[owner]]) == [workers[owner]]:
             active[workers[owner]].add(task)
     standby = _standbys([told[worker] for worker in workers], owners)
+    handing_over = any(task not in active[workers[owner]] for task, owner in owners.items())
     return {
-        worker: Given(frozenset(active[worker]), frozenset(standby[number]))
+        worker: Given(frozenset(active[worker]), frozenset(standby[number]), handing_over)
         for number, worker in enumerate(workers)
     }
 
@@ -244,6 +253,7 @@ class _ToldV1(msgspec.Struct, array_like=True):
 class _GivenV1(msgspec.Struct, array_like=True):
     active: dict[str, list[int]]
     standby: dict[str, list[int]]
+    handing_over: bool = False
 
 
 def encode_told(told: Told) -> bytes:
@@ -282,13 +292,14 @@ def decode_told(data: bytes) -> Told:
 
 def encode_given(given: Given) -> bytes:
     """Return what a worker is given as bytes."""
-    return _encode(_GivenV1(_by_subtopology(given.active), _by_subtopology(given.standby)))
+    active, standby = _by_subtopology(given.active), _by_subtopology(given.standby)
+    return _encode(_GivenV1(active, standby, given.handing_over))
 
 
 def decode_given(data: bytes) -> Given:
     """Return what was given. Raises ConfigError if another version has given it."""
     given = msgspec.msgpack.decode(_body(data), type=_GivenV1)
-    return Given(_tasks(given.active), _tasks(given.standby))
+    return Given(_tasks(given.active), _tasks(given.standby), given.handing_over)
 
 
 def _encode(body: _ToldV1 | _GivenV1) -> bytes:

@@ -10,6 +10,9 @@ waited for. A process that was stopped (SIGSTOP) or hangs keeps its lock for eve
 a store beside it, that is brought up from the changelogs, and is removed when it is closed, or by the
 next one that opens the task's own store, if its process died.
 
+When a copy becomes the task, or the other way round, the store stays open (`keep`): closing and opening
+dozens of them would take seconds, and the loop most of these (`rocks.py`).
+
 How far each store has come is kept in a small file within it, written when the store is flushed and
 closed, so that it can be told without opening the store, which may be another process's. It is a hint:
 after a crash it tells too little, and if it is lost or torn, nothing.
@@ -21,6 +24,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -64,6 +68,8 @@ class StoreDirectories:
         self.lock_patience_s = lock_patience_s
         self._rocks = rocks
         self._open: dict[TaskId, _Store] = {}
+        # Opening holds the interpreter lock (`rocks.py`): one at a time, or the loop gets no turn.
+        self._opening = anyio.CapacityLimiter(1)
         self._identity = ""
 
     @property
@@ -93,17 +99,33 @@ class StoreDirectories:
             StoreFailed: the disk refused.
         """
         task = TaskId(subtopology, partition)
+        kept = self._open.get(task)
+        if kept is not None and kept.is_left:
+            kept.take_over()
+            return kept
         path = self.root / subtopology / str(partition)
         deadline = anyio.current_time() + self.lock_patience_s
         wait_s = _POLL_FIRST_S
         while True:
             try:
-                return await anyio.to_thread.run_sync(self._open_own, task, path, rebuild)
+                return await self._in_thread(partial(self._open_own, task, path, rebuild))
             except StoreLocked:
                 if anyio.current_time() >= deadline:
-                    return await anyio.to_thread.run_sync(self._open_spare, task, path)
+                    return await self._in_thread(partial(self._open_spare, task, path))
             await anyio.sleep(wait_s)
             wait_s = min(wait_s * 2, _POLL_MAX_S)
+
+    def keep(self, tasks: Iterable[TaskId]) -> None:
+        """Let these stores stay open when they are closed next: for whoever opens them next here."""
+        for task in self._open.keys() & set(tasks):
+            self._open[task].is_kept = True
+
+    async def close_kept(self) -> None:
+        """Close those that nobody has opened again."""
+        for store in list(self._open.values()):
+            store.is_kept = False
+            if store.is_left:
+                await anyio.to_thread.run_sync(store.close)
 
     def warm(self) -> dict[TaskId, int]:
         """Return how far the store of each task has come that has one here, whoever has it open."""
@@ -118,6 +140,9 @@ class StoreDirectories:
             with suppress(StateError):  # it is being closed, and its file says how far it came
                 found[task] = store.offsets_total()
         return found
+
+    async def _in_thread(self, open_store: Callable[[], Backend]) -> Backend:
+        return await anyio.to_thread.run_sync(open_store, limiter=self._opening)
 
     # -- in a thread: nothing that was opened gets lost when the caller is cancelled -------------
 
@@ -158,7 +183,12 @@ class StoreDirectories:
 
 
 class _Store:
-    """A task's store that keeps the file about its progress up to date. Reads cost nothing more."""
+    """A task's store that keeps the file about its progress up to date. Reads cost nothing more.
+
+    Attributes:
+        is_kept: whether closing it leaves it to who opens it next.
+        is_left: whether it was.
+    """
 
     def __init__(
         self,
@@ -173,6 +203,8 @@ class _Store:
         self._is_spare = is_spare
         self._closed = closed
         self._is_closed = False
+        self.is_kept = False
+        self.is_left = False
         self.get: Callable[[bytes], bytes | None] = backend.get
         self.get_many: Callable[[Sequence[bytes]], Sequence[bytes | None]] = backend.get_many
 
@@ -188,7 +220,14 @@ class _Store:
         self._backend.flush()
         self._write_progress()
 
+    def take_over(self) -> None:
+        """Have it as if it had just been opened."""
+        self.is_kept = self.is_left = False
+
     def close(self) -> None:
+        if self.is_kept:
+            self.is_left = True
+            return
         if self._is_closed:
             return
         self._is_closed = True

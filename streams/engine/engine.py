@@ -32,6 +32,7 @@ from .global_copy import GlobalCopy
 from .metrics import Metrics
 from .outbox import Outbox
 from .outputs import Outputs
+from .questions import Questions
 from .runner import TaskRunner
 from .tasks import AllTasks, Tasks
 
@@ -56,6 +57,7 @@ class Engine:
         log: the log that the app runs on, for what the app's own API does not offer.
         topology: the app as data.
         tasks: those that this worker has.
+        questions: the log, for what many tasks ask at the same time.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class Engine:
         self.settings = settings
         self.topology = topology
         self.log = log
+        self.questions = Questions(log)
         self.clock = clock
         self.open_backend = open_backend
         self.tasks = tasks or AllTasks()

@@ -54,7 +54,7 @@ class LocalState:
         Raises:
             StateError: it can't be opened.
         """
-        self.topics = await self._engine.log.describe_topics(self.changelogs)
+        self.topics = await self._engine.questions.describe_topics(self.changelogs)
         try:
             backend = await self._open_backend(rebuild=False)
         except StoreCorrupt as damage:
@@ -98,7 +98,8 @@ class LocalState:
         self, isolation: Isolation = Isolation.READ_COMMITTED
     ) -> dict[TopicPartition, Offset]:
         """Return the ends of the changelogs."""
-        return await self._engine.log.end_offsets(map(self.partition, self.changelogs), isolation)
+        partitions = map(self.partition, self.changelogs)
+        return await self._engine.questions.end_offsets(partitions, isolation)
 
     async def aclose(self) -> None:
         """Flush and close."""
@@ -119,8 +120,8 @@ class LocalState:
         return state.key_value(table.name, changelog=changelog, key=key, value=value)
 
     async def _facts(self) -> dict[str, ChangelogFacts]:
-        log = self._engine.log
-        starts = await log.start_offsets(map(self.partition, self.changelogs))
+        log, questions = self._engine.log, self._engine.questions
+        starts = await questions.start_offsets(map(self.partition, self.changelogs))
         ends = await self.ends(Isolation.READ_UNCOMMITTED)
         positions = self.state.positions
         facts = {}

@@ -424,12 +424,12 @@ class TaskRunner:
         await self._crew.start(self._agents)
 
     async def _go_to_last_commit(self, committed: Mapping[TopicPartition, CommittedOffset]) -> None:
-        log = self.engine.log
+        questions = self.engine.questions
         sources = self._sources()
         self._committed = committed
         self._last_run = None
         self.task.resume(
-            committed, await log.start_offsets(sources), await log.end_offsets(sources)
+            committed, await questions.start_offsets(sources), await questions.end_offsets(sources)
         )
         self._reader.assign(self.task.fetch_positions())
 

@@ -1,10 +1,15 @@
 """A worker's share of the tasks, on a log that several workers use: joins, starts, stops, hands over.
 
-    join ─► start what is given, stop what is not ─► (something was stopped: join anew) ─► until a rebalance
+    join ─► start what is given, stop what is not ─► (something is handed over: join anew) ─► until a rebalance
 
 Nothing stops because of a rebalance: tasks go on while the group decides, and only those that move are
 stopped, each behind its last commit; the next worker is given them when this one has joined anew and
 no longer claims them (KIP-429). State is restored beside the tasks that run already.
+
+Members hear of a rebalance at their next heartbeat, and while tasks are stopped that is too long. So all
+join anew as soon as the leader has said that some are to be handed over, and wait there for who has
+to stop them. A worker that leaves does likewise: it joins once more, as one that can run nothing, and goes when it
+has stopped what the others wait for by then.
 
 A worker that was expelled, because nothing was heard of it in time, finds its commits refused. It drops
 all it has, uncommitted, and joins as a new one. The same happens when its producer can't go on: what
@@ -15,13 +20,13 @@ import random
 import uuid
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 import anyio
 import anyio.abc
 
-from ...log.errors import Expelled, Fenced
+from ...log.errors import Expelled, Fenced, MillpondError
 from ...log.interface import Membership, SharedLog, TransactionalProducer
 from ..timestamps import duration_ms
 from .assignor import (
@@ -44,6 +49,11 @@ if TYPE_CHECKING:
 
 REBALANCE_SLACK_MS: Final = 30_000
 """How much longer than a task may take to stop a worker is waited for in a rebalance."""
+
+NOTICE_S_MAX: Final = 2.0
+NOTICE_SHARE: Final = 0.25
+"""So much of its shutdown timeout does a worker that leaves wait for others: they hear of it at their next
+heartbeat, within a second; its tasks run meanwhile."""
 
 AFFIRM_INTERVAL_MS: Final = 6 * 60 * 60 * 1000
 """Brokers forget the offsets of a group without members in a week (KIP-211), and tasks' groups have none."""
@@ -121,31 +131,37 @@ class SharedTasks:
                 async with anyio.create_task_group() as self._group:
                     is_new = True
                     while not self._stopping:
-                        await self._take_share(membership)
+                        given = await self._take_share(membership)
+                        if given is None:
+                            continue
+                        stopped = await self._do(given)
                         if is_new:
                             task_status.started()
                             is_new = False
-                        await self._follow(membership)
+                        if not (stopped or given.handing_over):
+                            await self._follow(membership)
+                    await self._give_notice(membership)
                     await self._stop_tasks(list(self._running))
                     await _end(self._standing.values())
             finally:
                 self._running.clear()
+                with anyio.CancelScope(shield=True):
+                    await self._directories.close_kept()
 
     # -- the group -----------------------------------------------------------------------------
 
-    async def _take_share(self, membership: Membership) -> None:
-        """Join until nothing is left to be handed over."""
-        handed_over = True
-        while handed_over and not self._stopping:
-            if self._fenced or membership.place is None:
-                await self._drop()
-            data = None
-            with anyio.CancelScope() as self._joining, suppress(Expelled):
-                data = await membership.join(encode_told(self._told()))
-                if self._producer is None:
-                    self._producer = await self._make_producer(membership)
-            if data is not None and not (self._stopping or self._fenced):
-                handed_over = await self._do(decode_given(data))
+    async def _take_share(self, membership: Membership) -> Given | None:
+        """Join; return what this worker is to do. None if that does not hold any more."""
+        if self._fenced or membership.place is None:
+            await self._drop()
+        data = None
+        with anyio.CancelScope() as self._joining, suppress(Expelled):
+            data = await membership.join(encode_told(self._told()))
+            if self._producer is None:
+                self._producer = await self._make_producer(membership)
+        if data is None or self._stopping or self._fenced:
+            return None
+        return decode_given(data)
 
     async def _follow(self, membership: Membership) -> None:
         """Wait until there is a reason to join anew, or to stop."""
@@ -153,6 +169,17 @@ class SharedTasks:
             if self._stopping or self._fenced:
                 return
             await membership.until_rebalance()
+
+    async def _give_notice(self, membership: Membership) -> None:
+        """Let others be ready for this worker's tasks before they stop: who hears of it then waits for them.
+
+        A static member says nothing: its tasks wait for it.
+        """
+        notice_s = min(NOTICE_S_MAX, self._shutdown_ms / 1000 * NOTICE_SHARE)
+        if self._running and not self._fenced and self._engine.settings.instance is None:
+            told = replace(self._told(), tasks={}, standby_replicas=0)
+            with anyio.move_on_after(notice_s), suppress(MillpondError):
+                await membership.join(encode_told(told))
 
     def _told(self) -> Told:
         topology, settings = self._engine.topology, self._engine.settings
@@ -177,6 +204,8 @@ class SharedTasks:
     async def _do(self, given: Given) -> bool:
         """Run what is given and nothing else; return whether something was stopped for others."""
         leaving = [task for task in self._running if task not in given.active]
+        self._directories.keep(given.standby.intersection(leaving))
+        self._directories.keep(given.active.intersection(self._standing))
         await self._stop_tasks(leaving)
         not_wanted = [task for task in self._standing if task not in given.standby]
         await _end([self._standing.pop(task) for task in not_wanted])

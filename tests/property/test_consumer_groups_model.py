@@ -1,8 +1,9 @@
 """A consumer group under random members, topics, time, lost answers and power cuts.
 
-What must hold at every moment: no partition is at work at two members at once; epochs only grow;
-what is replayed after a power cut is what was answered. And when things are quiet, everything is
-assigned to who wants it, and nobody waits for anything.
+What must hold at every moment: no partition is at work at two members at once; epochs only grow, as
+long as there is the group, which is forgotten when it has been empty for a while; what is replayed
+after a power cut is what was answered. And when things are quiet, everything is assigned to who wants
+it, and nobody waits for anything.
 
 A member here is what a client is (`twins/consumer_members.py`): it owns what it has been told and not
 yet given up, it repeats what got no answer, and it gives everything up when it has not been answered
@@ -289,6 +290,8 @@ class ConsumerGroups(RuleBasedStateMachine):
         held = Counter(each for member in state.members.values() for each in all_of(member))
         assert not [each for each, count in held.items() if count > 1]
         assert all(not state.is_free_for("somebody else", each) for each in held)
+        if self.world.node.groups.get(GROUP) is None:
+            self.group_epoch, self.assignment_epoch = 0, 0
         assert state.group_epoch >= self.group_epoch
         assert self.assignment_epoch <= state.assignment_epoch <= state.group_epoch
         self.group_epoch, self.assignment_epoch = state.group_epoch, state.assignment_epoch

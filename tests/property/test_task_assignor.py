@@ -87,6 +87,8 @@ def check(told: Mapping[str, Told], result: Mapping[str, Given]) -> None:
             assert claimants in ([], [name]), "somebody else still runs it"
     runs = Counter(task for each in result.values() for task in each.active)
     assert not runs or max(runs.values()) == 1
+    to_come = known(told).keys() - runs.keys()
+    assert {each.handing_over for each in result.values()} == {bool(to_come)}
 
 
 def next_told(told: Mapping[str, Told], result: Mapping[str, Given]) -> dict[str, Told]:

@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -43,6 +43,12 @@ class Directory:
 
     def warm(self) -> dict[TaskId, int]:
         return {}
+
+    def keep(self, tasks: Iterable[TaskId]) -> None:
+        pass
+
+    async def close_kept(self) -> None:
+        pass
 
 
 def make_app() -> mp.App:

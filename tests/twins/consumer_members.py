@@ -6,7 +6,8 @@
 
 A member gives up what it is told to at once, and says so with its next heartbeat; `slow=True` makes it
 keep partitions until `finish()`. An answer may be lost (`beat(lose_answer=True)`): then it tells
-everything again, as clients do.
+everything again, as clients do. What it says it has not got, it does not begin with any more, unless
+it is told again: the group may have given it to another by then.
 """
 
 from typing import Any
@@ -58,7 +59,10 @@ class ConsumerMember:
 
     def beat(self, *, lose_answer: bool = False) -> ConsumerGroupHeartbeatResponse:
         """Send one heartbeat, and do what the answer says."""
-        answer = self.ask(**self._news())
+        news = self._news()
+        if "topic_partitions" in news:
+            self.told &= self.owned
+        answer = self.ask(**news)
         if lose_answer:
             self._tells_everything = True
             return answer

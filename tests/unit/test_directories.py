@@ -73,6 +73,33 @@ async def test_a_store_is_where_its_task_says_and_is_found_again(tmp_path: Path)
     again.close()
 
 
+async def test_a_store_that_is_kept_is_handed_over_open(tmp_path: Path) -> None:
+    directories = process(tmp_path)
+    store = await opened(directories)
+    store.write([(b"k", b"v")])
+    directories.keep([TASK, TaskId("orders", 4)])
+    store.close()
+    again = await opened(directories)
+    assert again is store
+    assert again.get(b"k") == b"v"
+    again.close()
+    after = await opened(process(tmp_path))  # nobody has it any more
+    assert after.get(b"k") == b"v"
+    after.close()
+
+
+async def test_a_kept_store_that_nobody_wants_is_closed_in_the_end(tmp_path: Path) -> None:
+    directories = process(tmp_path)
+    store = await opened(directories)
+    store.write([(b"k", b"v")])
+    directories.keep([TASK])
+    store.close()
+    await directories.close_kept()
+    after = await opened(process(tmp_path))
+    assert after.get(b"k") == b"v"
+    after.close()
+
+
 async def test_a_store_that_another_process_is_closing_is_waited_for(tmp_path: Path) -> None:
     other = holder(tmp_path / "orders" / "3")
     found: list[Backend] = []

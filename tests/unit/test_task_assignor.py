@@ -41,7 +41,10 @@ def test_nobody_is_given_anything_where_nobody_is() -> None:
 
 def test_a_task_that_moves_is_withheld_until_its_runner_has_let_go() -> None:
     told = {"a": worker("A", 0, 1, 2, 3), "b": worker("B")}
-    assert share_out(told) == {"a": Given(tasks(0, 1)), "b": Given()}
+    assert share_out(told) == {
+        "a": Given(tasks(0, 1), handing_over=True),
+        "b": Given(handing_over=True),
+    }
     told["a"] = replace(told["a"], running=tasks(0, 1))  # warm with all four all the same
     assert share_out(told) == {"a": Given(tasks(0, 1)), "b": Given(tasks(2, 3))}
 
@@ -66,7 +69,10 @@ def test_workers_with_nothing_to_run_are_given_nothing() -> None:
 
 def test_neither_of_two_that_say_they_run_a_task_goes_on_with_it() -> None:
     told = {"a": worker("A", 0, 1, 2), "b": worker("B", 2, 3)}
-    assert share_out(told) == {"a": Given(tasks(0, 1)), "b": Given(tasks(3))}
+    assert share_out(told) == {
+        "a": Given(tasks(0, 1), handing_over=True),
+        "b": Given(tasks(3), handing_over=True),
+    }
     told = {"a": worker("A", 0, 1), "b": worker("B", 3)}
     assert share_out(told) == {"a": Given(tasks(0, 1)), "b": Given(tasks(2, 3))}
 
@@ -81,7 +87,10 @@ def test_a_worker_is_only_given_what_it_knows() -> None:
 
 def test_a_task_is_taken_from_whoever_no_longer_knows_it() -> None:
     told = {"a": replace(worker("A", 0, 1), tasks={}), "b": worker("B", 2, 3)}
-    assert share_out(told) == {"a": Given(), "b": Given(tasks(2, 3))}
+    assert share_out(told) == {
+        "a": Given(handing_over=True),
+        "b": Given(tasks(2, 3), handing_over=True),
+    }
     told["a"] = replace(told["a"], running=frozenset())
     assert share_out(told) == {"a": Given(), "b": Given(tasks(0, 1, 2, 3))}
 

@@ -10,7 +10,9 @@ import os
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -38,6 +40,7 @@ class Sum(msgspec.Struct):
     total: int
 
 
+Step = Callable[[Sequence[Any]], None]
 DECODE, ENCODE = msgspec.json.Decoder(Event).decode, msgspec.json.Encoder().encode
 
 
@@ -69,7 +72,7 @@ class Loop:
         )
         self._consumer.assign([self._partition])
 
-    def run(self, step, count: int) -> None:
+    def run(self, step: Step, count: int) -> None:
         """Give all messages to a step, in batches, then wait to be ended."""
         done, due = 0, time.monotonic() + CHECKPOINT_S
         while done < count:
@@ -102,8 +105,8 @@ class Loop:
         self._consumer.commit(offsets=[self._partition], asynchronous=False)
 
 
-def stateless(loop: Loop):
-    def step(messages) -> None:
+def stateless(loop: Loop) -> Step:
+    def step(messages: Sequence[Any]) -> None:
         for message in messages:
             event = DECODE(message.value())
             if event.amount < AMOUNT_MAX:
@@ -112,21 +115,23 @@ def stateless(loop: Loop):
     return step
 
 
-def count(loop: Loop):
-    counts = loop.state = defaultdict(int)
+def count(loop: Loop) -> Step:
+    counts: defaultdict[str, int] = defaultdict(int)
+    loop.state = counts
 
-    def step(messages) -> None:
+    def step(messages: Sequence[Any]) -> None:
         for message in messages:
             counts[DECODE(message.value()).user] += 1
 
     return step
 
 
-def window_sum(loop: Loop):
-    windows = loop.state = {}
+def window_sum(loop: Loop) -> Step:
+    windows: dict[int, defaultdict[str, int]] = {}
+    loop.state = windows
     stream_time = 0
 
-    def step(messages) -> None:
+    def step(messages: Sequence[Any]) -> None:
         nonlocal stream_time
         for message in messages:
             event, at = DECODE(message.value()), message.timestamp()[1]
