@@ -11,11 +11,11 @@ import logging
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from ..errors import ConfigError
-from ..model import Compression, Isolation
+from ..model import Compression
 
 SCHEME: Final = "kafka://"
 DEFAULT_PORT: Final = 9092
@@ -51,20 +51,19 @@ WORKER_TRANSACTION_TIMEOUT_MS: Final = 10_000
 CONCURRENT_RETRY_MS: Final = 5
 """How soon to ask again while a broker still completes the last transaction."""
 
-FETCH_WAIT_MS: Final = 100
-"""How long a broker may hold back an empty fetch. Only an empty one tells that what follows the last
-record are markers, so a reader learns that much later that it is at the end."""
-
-QUEUE_BACKOFF_MS: Final = 5
-"""How long librdkafka leaves a full queue alone; by default for a second, in which a fast reader runs dry."""
-
-PREFETCH_KBYTES: Final = 16_384
-
 LOGGER: Final = logging.getLogger("millpond.cluster")
 LOGGER.addHandler(logging.NullHandler())
 """Where librdkafka's messages go, instead of to stderr."""
 
 Settings = Mapping[str, str | int | float | bool]
+
+
+class FetchLimits(NamedTuple):
+    """How long a broker may hold back a request for records, and how much it may answer."""
+
+    wait_max_ms: int
+    bytes_max: int
+    partition_bytes_max: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,23 +101,26 @@ class ClusterAddress:
             "bootstrap.servers": ",".join(self.servers),
         }
 
-    def consumer(self, isolation: Isolation) -> dict[str, Any]:
-        return {
-            "group.id": "millpond-reader",  # librdkafka wants one; nothing is committed there
-            "fetch.wait.max.ms": FETCH_WAIT_MS,
-            "fetch.error.backoff.ms": 50,
-            "queued.max.messages.kbytes": PREFETCH_KBYTES,
-            "fetch.queue.backoff.ms": QUEUE_BACKOFF_MS,
-            "check.crcs": True,
-            "topic.metadata.propagation.max.ms": 0,  # the reader itself asks whether a topic is gone
-            **self.common(),
-            "isolation.level": isolation.name.lower(),
-            "allow.auto.create.topics": False,
-            "auto.offset.reset": "error",
-            "enable.auto.commit": False,
-            "enable.auto.offset.store": False,
-            "enable.partition.eof": True,
-        }
+    def fetch_limits(self) -> FetchLimits:
+        """Return what a request for records asks for; librdkafka's names, and their aliases, set it.
+
+        Raises:
+            ConfigError: a value is no number above 0.
+        """
+        return FetchLimits(
+            self._number(500, "fetch.wait.max.ms"),
+            self._number(16 << 20, "fetch.max.bytes"),
+            self._number(1 << 20, "fetch.message.max.bytes", "max.partition.fetch.bytes"),
+        )
+
+    def _number(self, default: int, *names: str) -> int:
+        for name in names:
+            if name in self.settings:
+                value = str(self.settings[name])
+                if not value.isascii() or not value.isdigit() or not int(value):
+                    raise ConfigError(f"setting {name!r} is a number above 0, not {value!r}")
+                return int(value)
+        return default
 
     def producer(self, compression: Compression) -> dict[str, Any]:
         named = (

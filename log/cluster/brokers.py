@@ -31,8 +31,16 @@ from .failures import refusal
 ATTEMPT_S: Final = 5.0
 """How long one broker may take to be connected to, or to answer a question about others."""
 
+ANSWER_S: Final = 30.0
+IDLE_MAX: Final = 2
+"""So many connections to a broker are kept for later questions."""
+
 NOBODY: Final = -1
 MISSING: Final = frozenset({ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, ErrorCode.UNKNOWN_TOPIC_ID})
+
+
+class NoLeader(Unreachable):
+    """Nobody leads a partition now; others may be fine."""
 
 
 class Leader(NamedTuple):
@@ -59,7 +67,8 @@ class Brokers:
         self._topics: dict[str, KnownTopic] = {}
         self._wanted: set[str] = set()
         self._turn = anyio.Lock()
-        self._connection: BrokerConnection | None = None
+        self._connection: BrokerConnection | None = None  # for questions about others
+        self._idle: dict[int, list[BrokerConnection]] = {}
 
     async def topic(self, name: str) -> KnownTopic:
         """Return what is known of a topic.
@@ -83,15 +92,19 @@ class Brokers:
 
         Raises:
             UnknownTopic: the broker that was asked does not know it.
-            Unreachable: nobody leads it now; or no broker answers.
+            NoLeader: nobody leads it now.
+            Unreachable: no broker answers.
         """
-        leader = (await self.topic(partition.topic)).leaders.get(partition.partition)
-        if leader is None:
+        known = await self.topic(partition.topic)
+        if partition.partition not in known.leaders:  # maybe it has more by now
             self._topics.pop(partition.topic, None)
+            known = await self.topic(partition.topic)
+        leader = known.leaders.get(partition.partition)
+        if leader is None:
             raise UnknownTopic(f"there is no {partition}")
         if leader.node_id == NOBODY:
             self._topics.pop(partition.topic, None)
-            raise Unreachable(f"nobody leads {partition}")
+            raise NoLeader(f"nobody leads {partition}")
         return leader
 
     def forget(self, partition: TopicPartition, leader: Leader) -> None:
@@ -114,6 +127,35 @@ class Brokers:
             raise Unreachable(f"broker {node_id} is not there any longer")
         return await BrokerConnection.open(self._address, *self._nodes[node_id], wait_s)
 
+    async def ask(
+        self,
+        node_id: int,
+        api: Api[RequestT, ResponseT],
+        request: RequestT,
+        wait_s: float = ANSWER_S,
+    ) -> ResponseT:
+        """Ask a broker once, over a connection that nobody else uses meanwhile.
+
+        Raises:
+            Unreachable: it does not answer; if it was sent, it may have been carried out.
+            LogError: the broker has no such request.
+        """
+        idle = self._idle.setdefault(node_id, [])
+        connection = idle.pop() if idle else await self.connect(node_id)
+        try:
+            answer = await connection.ask(api, request, wait_s)
+        except BaseException:
+            await connection.close()
+            for other in idle:  # most likely they are broken, too
+                await other.close()
+            idle.clear()
+            raise
+        if len(idle) < IDLE_MAX:
+            idle.append(connection)
+        else:
+            await connection.close()
+        return answer
+
     async def coordinator(self, key: str, kind: int) -> int:
         """Return the node id of who coordinates a group or a transactional id.
 
@@ -135,7 +177,13 @@ class Brokers:
         return found.node_id
 
     async def close(self) -> None:
-        """Close the connection that questions go over, if there is one."""
+        """Close all connections but those that belong to others."""
+        await self._close_connection()
+        for idle in self._idle.values():
+            while idle:
+                await idle.pop().close()
+
+    async def _close_connection(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
@@ -192,7 +240,7 @@ class Brokers:
         try:
             return await connection.ask(api, request, ATTEMPT_S)
         except BaseException:
-            await self.close()
+            await self._close_connection()
             raise
 
     def _candidates(self) -> Iterator[tuple[str, int]]:

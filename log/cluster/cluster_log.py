@@ -21,8 +21,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final
 
 import anyio
+import anyio.abc
 import anyio.to_thread
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from ..errors import ConfigError
 from ..interface import Membership, ShareOut
@@ -43,9 +44,11 @@ from .address import (
     parse_address,
 )
 from .at_least_once import AtLeastOnceProducer
+from .brokers import Brokers
 from .client import Client
 from .direct import Direct
 from .failures import error_of
+from .fetcher import Fetcher
 from .group_metadata import check_form
 from .group_requests import Member
 from .groups import GroupOffsets
@@ -53,8 +56,6 @@ from .membership import ClusterMembership, membership
 from .offsets import Offsets
 from .producer import ClusterProducer, SharedProducer
 from .reader import ClusterReader
-from .shared_consumer import Consumers
-from .topic_watch import TopicWatch
 from .topics import Topics
 from .transactional_producer import ClusterTransactionalProducer
 from .transactions import Transactions
@@ -67,16 +68,18 @@ CLOSE_S: Final = 5.0
 class ClusterLog:
     """A `Log` on a cluster. Open it with `open`."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, tasks: anyio.abc.TaskGroup) -> None:
         self.address = client.address
         self._client = client
         self._topics = Topics(client)
-        self._offsets = Offsets(client, self._topics)
+        self._brokers = Brokers(client.address)
+        self._offsets = Offsets(client, self._brokers)
         self._direct = Direct(client.address)
         self._groups = GroupOffsets(client, self._topics, self._direct)
         self._shared: dict[Compression, SharedProducer] = {}
-        self._consumers = Consumers(self._consumer)
-        self._watch = TopicWatch(self._topics)
+        self._limits = client.address.fetch_limits()
+        self._fetchers: dict[Isolation, Fetcher] = {}
+        self._tasks = tasks
         self._transactions: weakref.WeakSet[Transactions] = weakref.WeakSet()
         self._form_is_known = False
 
@@ -103,16 +106,23 @@ class ClusterLog:
         """
         client = Client(parse_address(url, settings or {}, timeout_s))
         await client.connect(connect_timeout_s)
-        log = ClusterLog(client)
-        try:
-            yield log
-        finally:
-            with anyio.CancelScope(shield=True):
-                await log.close()
+        failed: Exception | None = None
+        async with anyio.create_task_group() as tasks:
+            log = ClusterLog(client, tasks)
+            try:
+                yield log
+            except Exception as error:  # noqa: BLE001 - raised below, not wrapped in a group
+                failed = error
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await log.close()
+            tasks.cancel_scope.cancel()
+        if failed is not None:
+            raise failed
 
     async def close(self) -> None:
         """Let go of everything. What was not awaited may not have been appended."""
-        await anyio.to_thread.run_sync(self._consumers.close)
+        await self._brokers.close()
         for shared in self._shared.values():
             await anyio.to_thread.run_sync(shared.close, CLOSE_S)
         for transactions in list(self._transactions):
@@ -209,7 +219,7 @@ class ClusterLog:
     # -- readers and producers -----------------------------------------------------------------
 
     def reader(self, isolation: Isolation = Isolation.READ_COMMITTED) -> ClusterReader:
-        return ClusterReader(isolation, self._consumers, self._offsets, self._watch)
+        return ClusterReader(isolation, lambda: self._fetcher(isolation), self._offsets)
 
     async def producer(self) -> ClusterProducer:
         return ClusterProducer(self._client, self._topics, self._offsets, self._shared_producer)
@@ -247,8 +257,10 @@ class ClusterLog:
         await transactions.init()
         return transactions
 
-    def _consumer(self, isolation: Isolation) -> Consumer:
-        return Consumer({**self.address.consumer(isolation), "error_cb": _ignore})
+    def _fetcher(self, isolation: Isolation) -> Fetcher:
+        if isolation not in self._fetchers:
+            self._fetchers[isolation] = Fetcher(self._brokers, isolation, self._limits, self._tasks)
+        return self._fetchers[isolation]
 
     def _shared_producer(self, compression: Compression) -> SharedProducer:
         shared = self._shared.get(compression)

@@ -27,7 +27,10 @@ from .address import ClusterAddress
 from .sasl import Credentials, login
 from .security import security_of
 
-FRAME_BYTES_MAX: Final = 1 << 26
+GREETING_BYTES_MAX: Final = 1 << 20
+"""More than any broker tells of its versions. Who announces more is no broker."""
+
+FRAME_BYTES_MAX: Final = (1 << 31) - 1
 
 FAILURES: Final = (
     OSError,
@@ -50,6 +53,7 @@ class BrokerConnection:
         self._client_id = client_id
         self._correlation_id = 0
         self._versions: Mapping[int, tuple[int, int]] = {}
+        self._frame_bytes_max = GREETING_BYTES_MAX
 
     @classmethod
     async def open(cls, address: ClusterAddress, host: str, port: int, wait_s: float) -> Self:
@@ -136,6 +140,7 @@ class BrokerConnection:
         self._versions = {
             each.api_key: (each.min_version, each.max_version) for each in answer.api_keys
         }
+        self._frame_bytes_max = FRAME_BYTES_MAX
 
     async def _login(self, credentials: Credentials) -> None:
         steps = login(credentials, secrets.token_urlsafe())
@@ -151,7 +156,7 @@ class BrokerConnection:
         sent = self._correlation_id
         await self._stream.send(encode_request(api, version, sent, self._client_id, request))
         (length,) = LENGTH.unpack(await self._received.receive_exactly(LENGTH.size))
-        if not 0 <= length <= FRAME_BYTES_MAX:
+        if not 0 <= length <= self._frame_bytes_max:
             raise MalformedMessage(f"it announces a response of {length} bytes")
         frame = memoryview(await self._received.receive_exactly(length))
         answered, response = read_response(api, version, frame)

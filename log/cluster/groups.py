@@ -18,6 +18,7 @@ from ..model import CommittedOffset, TopicPartition
 from .client import RETRY_PAUSE_S, Client
 from .committed import CommittedOffsets, NotSettled
 from .direct import Direct
+from .failures import TRANSIENT
 from .topics import Topics
 
 METADATA_BYTES_MAX: Final = 4095
@@ -69,20 +70,28 @@ class GroupOffsets:
             await self.check(offsets)
             if not offsets:
                 return
+            deadline = time.monotonic() + self._client.address.timeout_s
             request = ConsumerGroupTopicPartitions(group, to_client(offsets))
-            answer = await self._client.ask_all(
-                lambda admin, left: {
-                    f"group {group!r}": future
-                    for future in admin.alter_consumer_group_offsets(
-                        [request], request_timeout=left
-                    ).values()
-                },
-                _ACTIVE,
-            )
-            for done in answer.values():
-                for one in done.topic_partitions:
-                    if one.error is not None:
-                        raise self._client.typed(one.error, f"group {group!r}", _ACTIVE)
+            while (error := await self._commit(group, request)) is not None:
+                if error.code() not in TRANSIENT or time.monotonic() > deadline:
+                    raise self._client.typed(error, f"group {group!r}", _ACTIVE)
+                await anyio.sleep(RETRY_PAUSE_S)
+
+    async def _commit(
+        self, group: str, request: ConsumerGroupTopicPartitions
+    ) -> KafkaError | None:
+        """Commit once; return what the coordinator says of a partition, if it refuses one."""
+        answers = await self._client.ask_all(
+            lambda admin, left: {
+                f"group {group!r}": future
+                for future in admin.alter_consumer_group_offsets(
+                    [request], request_timeout=left
+                ).values()
+            },
+            _ACTIVE,
+        )
+        refused = (one.error for done in answers.values() for one in done.topic_partitions)
+        return next((error for error in refused if error is not None), None)
 
     async def delete(self, groups: Iterable[str]) -> None:
         """Forget groups and their offsets; those that do not exist are passed over.

@@ -2,41 +2,54 @@
 
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Final, TypeAlias
 
-from confluent_kafka import IsolationLevel, KafkaError
+import anyio
 from confluent_kafka import TopicPartition as ClientPartition
-from confluent_kafka.admin import OffsetSpec
 
-from ..errors import OffsetOutOfRange
+from ..errors import MillpondError, OffsetOutOfRange, Unreachable
 from ..model import Isolation, Offset, Timestamp, TopicPartition
+from ..wire.error_codes import RETRIABLE, ErrorCode
+from ..wire.messages.list_offsets import (
+    LIST_OFFSETS,
+    ListOffsetsPartition,
+    ListOffsetsPartitionResponse,
+    ListOffsetsRequest,
+    ListOffsetsTopic,
+)
+from .brokers import Brokers, Leader
 from .client import Client
-from .topics import Topics
+from .failures import refusal
+
+EARLIEST: Final = -2
+LATEST: Final = -1
+"""What ListOffsets takes in place of a time."""
+
+CONSUMER: Final = -1
+"""The replica id of whoever is no replica."""
 
 EPOCH_REMEMBERED_S: Final = 10.0
+RETRY_PAUSE_S: Final = 0.02
 
-_LEVELS: Final = {
-    Isolation.READ_COMMITTED: IsolationLevel.READ_COMMITTED,
-    Isolation.READ_UNCOMMITTED: IsolationLevel.READ_UNCOMMITTED,
-}
+Found: TypeAlias = ListOffsetsPartitionResponse
 
 
 class Offsets:
     """The offsets of one cluster's partitions."""
 
-    def __init__(self, client: Client, topics: Topics) -> None:
+    def __init__(self, client: Client, brokers: Brokers) -> None:
         self._client = client
-        self._topics = topics
+        self._brokers = brokers
         self._epochs: dict[TopicPartition, tuple[int, float]] = {}
 
     async def starts(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, Offset]:
-        found = await self._ask(dict.fromkeys(partitions, OffsetSpec.earliest()))
+        found = await self._ask(dict.fromkeys(partitions, EARLIEST))
         return {partition: one.offset for partition, one in found.items()}
 
     async def ends(
         self, partitions: Iterable[TopicPartition], isolation: Isolation
     ) -> dict[TopicPartition, Offset]:
-        found = await self._ask(dict.fromkeys(partitions, OffsetSpec.latest()), isolation)
+        found = await self._ask(dict.fromkeys(partitions, LATEST), isolation)
         return {partition: one.offset for partition, one in found.items()}
 
     async def for_times(
@@ -44,7 +57,7 @@ class Offsets:
     ) -> dict[TopicPartition, Offset | None]:
         found = await self._ask(
             # A negative time would mean earliest, latest and the like.
-            {each: OffsetSpec.for_timestamp(max(when, 0)) for each, when in times.items()}
+            {each: max(when, 0) for each, when in times.items()}
         )
         return {each: None if one.offset < 0 else one.offset for each, one in found.items()}
 
@@ -81,37 +94,98 @@ class Offsets:
         wanted = list(partitions)
         missing = [each for each in wanted if self._epochs.get(each, (0, 0.0))[1] < now]
         if missing:
-            found = await self._ask(
-                dict.fromkeys(missing, OffsetSpec.latest()), Isolation.READ_UNCOMMITTED
-            )
+            found = await self._ask(dict.fromkeys(missing, LATEST))
             until = now + EPOCH_REMEMBERED_S
-            self._epochs.update({each: (epoch_of(one), until) for each, one in found.items()})
+            self._epochs.update({each: (one.leader_epoch, until) for each, one in found.items()})
         return {each: self._epochs[each][0] for each in wanted}
 
     async def _ask(
         self,
-        specs: Mapping[TopicPartition, Any],
+        times: Mapping[TopicPartition, Timestamp],
         isolation: Isolation = Isolation.READ_UNCOMMITTED,
-    ) -> dict[TopicPartition, Any]:
-        await self._topics.check(specs.keys())
-        if not specs:
-            return {}
-        wanted = {ClientPartition(*partition): spec for partition, spec in specs.items()}
-        answers = await self._client.ask(
-            lambda admin, left: {
-                TopicPartition(each.topic, each.partition): future
-                for each, future in admin.list_offsets(
-                    wanted, isolation_level=_LEVELS[isolation], request_timeout=left
-                ).items()
-            }
+    ) -> dict[TopicPartition, Found]:
+        """Ask the leaders; again, until the deadline, those that moved or that were away.
+
+        Raises:
+            UnknownTopic: one does not exist.
+            Unreachable: not all have answered in time.
+        """
+        deadline = time.monotonic() + self._client.address.timeout_s
+        found: dict[TopicPartition, Found] = {}
+        while True:
+            missing = {each: when for each, when in times.items() if each not in found}
+            if not missing:
+                return {each: found[each] for each in times}
+            try:
+                found.update(await self._ask_leaders(missing, isolation))
+            except Unreachable:
+                if time.monotonic() > deadline:
+                    raise
+                await anyio.sleep(RETRY_PAUSE_S)
+
+    async def _ask_leaders(
+        self, times: Mapping[TopicPartition, Timestamp], isolation: Isolation
+    ) -> dict[TopicPartition, Found]:
+        """Ask each leader once, all at the same time; return what they have found.
+
+        Raises:
+            MillpondError: what one of those has come to that have not.
+        """
+        by_node: dict[int, dict[TopicPartition, Leader]] = {}
+        for each in times:
+            leader = await self._brokers.leader(each)
+            by_node.setdefault(leader.node_id, {})[each] = leader
+        found: dict[TopicPartition, Found] = {}
+        failures: list[MillpondError] = []
+
+        async def ask(node_id: int, leaders: Mapping[TopicPartition, Leader]) -> None:
+            request = _request(times, leaders, isolation)
+            try:
+                answer = await self._brokers.ask(node_id, LIST_OFFSETS, request)
+            except MillpondError as error:
+                failures.append(error)
+                for each, leader in leaders.items():
+                    self._brokers.forget(each, leader)
+                return
+            for topic in answer.topics:
+                for one in topic.partitions:
+                    each = TopicPartition(topic.name, one.partition_index)
+                    if one.error_code == ErrorCode.NONE:
+                        found[each] = one
+                    else:
+                        failures.append(_failure(one.error_code, each))
+                        self._brokers.forget(each, leaders[each])
+
+        async with anyio.create_task_group() as tasks:
+            for node_id, leaders in by_node.items():
+                tasks.start_soon(ask, node_id, leaders)
+        for failure in failures:
+            if not isinstance(failure, Unreachable):
+                raise failure
+        return found
+
+
+def _request(
+    times: Mapping[TopicPartition, Timestamp],
+    leaders: Mapping[TopicPartition, Leader],
+    isolation: Isolation,
+) -> ListOffsetsRequest:
+    topics: dict[str, ListOffsetsTopic] = {}
+    for each, leader in leaders.items():
+        topic = topics.setdefault(each.topic, ListOffsetsTopic(name=each.topic, partitions=[]))
+        topic.partitions.append(
+            ListOffsetsPartition(
+                partition_index=each.partition,
+                current_leader_epoch=leader.epoch,
+                timestamp=times[each],
+            )
         )
-        for partition, answer in answers.items():
-            if isinstance(answer, KafkaError):
-                self._topics.forget([partition.topic])
-                raise self._client.typed(answer, partition)
-        return answers
+    return ListOffsetsRequest(
+        replica_id=CONSUMER, isolation_level=isolation.value, topics=list(topics.values())
+    )
 
 
-def epoch_of(found: Any) -> int:
-    """Return the leader epoch in an answer of ListOffsets; -1 if a broker is too old to know it."""
-    return -1 if found.leader_epoch is None else int(found.leader_epoch)
+def _failure(code: int, partition: TopicPartition) -> MillpondError:
+    """Return what a leader has refused; `Unreachable` if another one may not."""
+    refused = refusal(code, partition)
+    return Unreachable(str(refused)) if code in RETRIABLE else refused
