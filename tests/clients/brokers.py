@@ -29,6 +29,7 @@ SETTINGS = {
 }
 
 KAFKA_SETTINGS = {
+    "log.retention.ms": "-1",  # tests have records of years ago
     **SETTINGS,
     "process.roles": "broker,controller",
     "node.id": 1,
