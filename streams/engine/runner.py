@@ -2,9 +2,10 @@
 
     open state ─► restore ─► start agents ─► ( fetch ─► runs through agents ─► commit )… ─► close
 
-A commit happens when every agent is idle, and is one transaction of outputs, changelog records and
-input offsets; only then do the state changes go to the store. So after any failure the way back is
-the same: forget what is not committed, and go on from what is.
+A commit is begun when every agent is idle, and is one transaction of outputs, changelog records and
+input offsets; when it is done, the state changes go to the store. Meanwhile events are processed for
+the next one, which begins when this one is done. So after any failure the way back is the same: let the
+commit that is under way come to its end, forget what is not committed, and go on from what is.
 """
 
 import math
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.abc
 
-from ...log.interface import Reader, TransactionalProducer
+from ...log.interface import Reader, RecordsByPartition, TransactionalProducer
 from ...log.model import CommittedOffset, Fetched, NewRecord, Offset, TopicPartition
 from ..agent import Agent
 from ..policy import RetryAfter, SendToDeadLetter, StopIt, dead_letter_headers
@@ -66,6 +67,7 @@ class TaskRunner:
         self._troubles = Troubles()
         self._committed: Mapping[TopicPartition, CommittedOffset] = {}
         self._commit_asked = False
+        self._under_way: anyio.Event | None = None  # set when that commit is done
         self._news = False
         self._poked = False
         self._wait: anyio.CancelScope | None = None
@@ -102,6 +104,7 @@ class TaskRunner:
         return (
             self.ready.is_set()
             and self._crew.at_rest()
+            and self._under_way is None
             and all(source.position >= source.end_offset for source in self.task.inputs)
             and not self._news
         )
@@ -155,7 +158,7 @@ class TaskRunner:
             self._news = True
             await self._derive()
         if self._is_commit_due():
-            await self._commit()
+            await self._begin_commit()
         item = self.task.next_run(self._size_max)
         if item is None:
             await self._fetch()
@@ -336,7 +339,7 @@ class TaskRunner:
             with self._waiting(left):
                 await anyio.sleep_forever()
             if self._is_commit_due():
-                await self._commit()
+                await self._begin_commit()
         self.waits_for_time = False
 
     # Commit, and the way back.
@@ -352,7 +355,13 @@ class TaskRunner:
         )
 
     async def _commit(self) -> None:
-        """Make all that is processed durable, as one transaction; then apply it to the store."""
+        """Make all that is processed durable."""
+        await self._begin_commit()
+        await self._commit_done()
+
+    async def _begin_commit(self) -> None:
+        """Begin to make all that is processed durable, as one transaction, when the last one is done."""
+        await self._commit_done()
         self._commit_asked = False
         began = self._clock.now()
         self._crew.pause_at = began + self.engine.commit_interval_ms
@@ -360,26 +369,44 @@ class TaskRunner:
         progress = self.task.progress(self._crew)
         changes = self.stores.drain(self._clock.now())
         records = self.task.outputs.take()
+        self._news = False
         is_same = progress.offsets == self._committed and not changes and not records
         if is_same and (self._affirm_at is None or began < self._affirm_at):
             self.stores.rollback()
-            self._news = False
             return
-        with anyio.CancelScope(shield=True):
-            appended = await self._producer.commit(
-                {**records, **changes}, group=self._group, offsets=progress.offsets
-            )
-            self.stores.apply(appended)
-        self._news = False  # Not before: what is being committed is not settled yet.
-        self._committed = dict(progress.offsets)
-        self._affirm_at = self._next_affirmation()
+        self._under_way = anyio.Event()
         self.task.meta = progress.meta
         self._troubles.committed()
         self._crew.paused()
+        self._agents.start_soon(self._carry_out, began, records, changes, progress.offsets)
+
+    async def _commit_done(self) -> None:
+        """Wait for the commit that is under way, if there is one."""
+        if self._under_way is not None:
+            await self._under_way.wait()
+
+    async def _carry_out(
+        self,
+        began: int,
+        records: RecordsByPartition,
+        changes: RecordsByPartition,
+        offsets: Mapping[TopicPartition, CommittedOffset],
+    ) -> None:
+        """Commit, then apply the changes to the store. Its failure is that of the task."""
+        assert self._under_way is not None
+        with anyio.CancelScope(shield=True):
+            appended = await self._producer.commit(
+                {**records, **changes}, group=self._group, offsets=offsets
+            )
+            self.stores.apply(appended)
+        self._committed = dict(offsets)
+        self._affirm_at = self._next_affirmation()
         self.engine.metrics.committed(self.task)
         await self.stores.flush_if_due()
         await self._purge_repartitioned()
         self._crew.pause_at = self._next_commit(self._clock.now() - began if changes else 0)
+        self._under_way.set()
+        self._under_way = None
 
     def _next_commit(self, took_ms: int) -> int:
         """Return when to commit next: after the interval, or when that would cost too much, later.
@@ -411,6 +438,7 @@ class TaskRunner:
 
     async def _recover(self, broken: Instance) -> None:
         """Go back to the last commit, and decide what becomes of the event that failed."""
+        await self._commit_done()
         verdict = self._troubles.failed(broken, self._clock.now(), self.engine.random())
         if isinstance(verdict.decision, StopIt):
             raise broken.failed()
