@@ -68,6 +68,7 @@ class TaskRunner:
         self._committed: Mapping[TopicPartition, CommittedOffset] = {}
         self._commit_asked = False
         self._under_way: anyio.Event | None = None  # set when that commit is done
+        self._took_ms = 0
         self._news = False
         self._poked = False
         self._wait: anyio.CancelScope | None = None
@@ -157,8 +158,7 @@ class TaskRunner:
         if await self._crew.hand_out_overdue():
             self._news = True
             await self._derive()
-        if self._is_commit_due():
-            await self._begin_commit()
+        await self._commit_if_due()
         item = self.task.next_run(self._size_max)
         if item is None:
             await self._fetch()
@@ -338,8 +338,7 @@ class TaskRunner:
                 left = min(left, self._crew.pause_at - self._clock.now())
             with self._waiting(left):
                 await anyio.sleep_forever()
-            if self._is_commit_due():
-                await self._begin_commit()
+            await self._commit_if_due()
         self.waits_for_time = False
 
     # Commit, and the way back.
@@ -354,6 +353,12 @@ class TaskRunner:
             or self.task.outputs.count() >= OUTPUTS_MAX
         )
 
+    async def _commit_if_due(self) -> None:
+        if self._is_commit_due():
+            await self._commit_done()  # which says anew when the next one is due
+            if self._is_commit_due():
+                await self._begin_commit()
+
     async def _commit(self) -> None:
         """Make all that is processed durable."""
         await self._begin_commit()
@@ -364,7 +369,7 @@ class TaskRunner:
         await self._commit_done()
         self._commit_asked = False
         began = self._clock.now()
-        self._crew.pause_at = began + self.engine.commit_interval_ms
+        self._crew.pause_at = self._next_commit(self._took_ms)
         await self._finish_batches()
         progress = self.task.progress(self._crew)
         changes = self.stores.drain(self._clock.now())
@@ -404,7 +409,8 @@ class TaskRunner:
         self.engine.metrics.committed(self.task)
         await self.stores.flush_if_due()
         await self._purge_repartitioned()
-        self._crew.pause_at = self._next_commit(self._clock.now() - began if changes else 0)
+        self._took_ms = self._clock.now() - began
+        self._crew.pause_at = self._next_commit(self._took_ms if changes else 0)
         self._under_way.set()
         self._under_way = None
 
