@@ -17,6 +17,8 @@ What a refusal says:
 - No such member, or another one in its place: `Fenced`, now and from now on.
 - The transactional id is somebody else's: the same. The coordinator says so, too, of a transaction that it has
   aborted because it was open for too long.
+- The cluster was away for longer than librdkafka gives a call, which is transaction.timeout.ms, but has aborted:
+  the transaction is done anew, for as long as a call of ours may take.
 - Nothing that is certain: `Undecided`. The worker gives up all tasks as if it were fenced; who gets them
   waits until that transaction is decided.
 
@@ -118,6 +120,7 @@ class WorkerProducer:
             Aborted: nothing was committed, for the sake of what was to be.
             Fenced: this is the end.
         """
+        give_up_at = anyio.current_time() + self._transactions.timeout_s
         while True:
             place = self._place()
             try:
@@ -129,7 +132,9 @@ class WorkerProducer:
                     await self._wait_for_place(place)
                 elif aborted.code in MEMBERSHIP:
                     raise self._expelled(str(aborted.cause)) from None
-                else:
+                elif (
+                    not isinstance(aborted.cause, Unreachable) or anyio.current_time() > give_up_at
+                ):
                     raise
             except Fenced:
                 raise

@@ -1,10 +1,18 @@
-"""Calls that may never return are given up; what returns in time is as if it had been called here."""
+"""Calls that may never return are given up; a commit that the cluster had no time for is made anew."""
 
 import threading
+from typing import Any
 
 import anyio
 import pytest
+from confluent_kafka import KafkaError
+from millpond.log.cluster.cluster_log import ClusterLog
 from millpond.log.cluster.patience import NotReturned, call_for
+from millpond.log.cluster.transactions import Aborted
+from millpond.log.errors import Unreachable
+from millpond.log.model import TopicPartition, TopicSpec
+from millpond.tests.conformance.helpers import new
+from millpond.tests.twins.running_broker import RunningBroker
 
 pytestmark = pytest.mark.anyio
 
@@ -48,3 +56,27 @@ async def test_who_is_cancelled_waits_for_what_it_has_called() -> None:
         group.cancel_scope.cancel()
         go_on.set()
     assert done
+
+
+async def test_a_commit_that_was_aborted_because_the_cluster_was_away_is_made_anew() -> None:
+    orders = TopicPartition("orders", 0)
+    with RunningBroker() as broker:
+        async with (
+            ClusterLog.open(f"kafka://127.0.0.1:{broker.port}") as log,
+            log.membership("shop", lambda told: told) as member,
+        ):
+            await log.create_topics([TopicSpec("orders", 1)])
+            await member.join(b"")
+            producer = await log.worker_producer("worker", member)
+            carry_out = producer._transactions.carry_out
+            away = [Aborted(Unreachable("away"), KafkaError._TIMED_OUT) for _ in range(2)]
+
+            async def try_to_carry_out(*commits: Any) -> None:
+                if away:
+                    raise away.pop()
+                await carry_out(*commits)
+
+            producer._transactions.carry_out = try_to_carry_out  # type: ignore[method-assign]
+            appended = await producer.commit({orders: [new(b"one")]}, group="shop.main", offsets={})
+            assert appended[orders].next_offset > 0
+            assert not away
