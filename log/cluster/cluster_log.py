@@ -229,6 +229,9 @@ class ClusterLog:
             await self._begun(transactional_id, WORKER_TRANSACTION_TIMEOUT_MS), membership
         )
 
+    async def fence(self, transactional_id: str) -> None:
+        await self._begun(transactional_id, WORKER_TRANSACTION_TIMEOUT_MS)
+
     async def at_least_once_producer(self) -> AtLeastOnceProducer:
         return AtLeastOnceProducer(await self.producer(), self._groups)
 
