@@ -11,6 +11,7 @@ from millpond.log.model import Isolation, TopicPartition
 from millpond.state.rocks import RocksEnvironment
 from millpond.streams.engine.assignor import TaskId
 from millpond.streams.engine.directories import StoreDirectories
+from millpond.streams.engine.sharing import SharedTasks
 from millpond.tests.twins.shared_log import Member
 
 from .shared_world import PARTITIONS, Worker, World, world
@@ -104,6 +105,27 @@ async def test_tasks_of_a_worker_that_leaves_run_until_the_others_know(
         w.workers.remove(first)
         await w.check()
         assert len(second.runners()) == PARTITIONS
+
+
+async def test_the_leader_fences_who_is_gone_and_nobody_else() -> None:
+    """Else what the dead left open would hide its tasks' progress; the first one that dies is the leader."""
+    async with world() as w:
+        dead = []
+        for _ in range(4):
+            await w.add()
+        while len(w.workers) > 1:
+            await w.send(30)
+            await w.settled()
+            dead.append(transactional_id(w.workers[0]))
+            await w.kill(w.workers[0])
+            await w.shared_out()
+            assert w.log.fenced == dead
+        await w.check()
+
+
+def transactional_id(worker: Worker) -> str:
+    assert isinstance(worker.engine.tasks, SharedTasks)
+    return worker.engine.tasks.transactional_id
 
 
 @pytest.mark.parametrize("end", [World.remove, World.kill])
