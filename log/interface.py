@@ -269,6 +269,9 @@ class SharedLog(Log, Protocol):
         that it came from may be somebody else's by now.
         """
 
+    async def fence(self, transactional_id: str) -> None:
+        """See to it that no producer made before commits anything more, and abort what one has left open."""
+
     async def at_least_once_producer(self) -> TransactionalProducer:
         """Make a producer that appends first and commits offsets behind it, without a transaction.
 

@@ -48,9 +48,6 @@ WORKER_TRANSACTION_TIMEOUT_MS: Final = 10_000
 """For so long may a worker that is killed amid a transaction hold up whoever gets its tasks
 (`worker_producer.py`)."""
 
-CONCURRENT_RETRY_MS: Final = 5
-"""How soon to ask again while a broker still completes the last transaction."""
-
 LOGGER: Final = logging.getLogger("millpond.cluster")
 LOGGER.addHandler(logging.NullHandler())
 """Where librdkafka's messages go, instead of to stderr."""
@@ -140,23 +137,17 @@ class ClusterAddress:
             "enable.idempotence": True,
         }
 
-    def transactional_producer(
-        self, transactional_id: str, transaction_timeout_ms: int = TRANSACTION_TIMEOUT_MS
-    ) -> dict[str, Any]:
-        settings = {
-            "transaction.timeout.ms": transaction_timeout_ms,
-            # Else librdkafka forgets its brokers when all are away, and waits for ever for one of them
-            # as a group's coordinator: github.com/confluentinc/librdkafka/issues/5511.
-            "metadata.recovery.strategy": "none",
-            "retry.backoff.ms": CONCURRENT_RETRY_MS,
-            **self.producer(Compression.NONE),
-        }
-        return {
-            **settings,
-            "linger.ms": 1000,  # until the flush that each commit has
-            "message.timeout.ms": min(self.timeout_ms, int(settings["transaction.timeout.ms"])),
-            "transactional.id": transactional_id,
-        }
+    def transaction_timeout_ms(self, default: int) -> int:
+        """Return how long a transaction may be open."""
+        return int(self.settings.get("transaction.timeout.ms", default))
+
+    @property
+    def compression(self) -> Compression:
+        """How a transaction's records are compressed whose commit does not say."""
+        named = self.settings.get(
+            "compression.type", self.settings.get("compression.codec", "none")
+        )
+        return Compression[str(named).upper()]
 
 
 def parse_address(url: str, settings: Settings, timeout_s: float) -> ClusterAddress:

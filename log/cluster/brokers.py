@@ -32,11 +32,15 @@ ATTEMPT_S: Final = 5.0
 """How long one broker may take to be connected to, or to answer a question about others."""
 
 ANSWER_S: Final = 30.0
-IDLE_MAX: Final = 2
+IDLE_MAX: Final = 4
 """So many connections to a broker are kept for later questions."""
 
 NOBODY: Final = -1
 MISSING: Final = frozenset({ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, ErrorCode.UNKNOWN_TOPIC_ID})
+
+
+class Unanswered(Unreachable):
+    """A request was sent, and no answer came: whether it was carried out is not known."""
 
 
 class NoLeader(Unreachable):
@@ -137,18 +141,20 @@ class Brokers:
         """Ask a broker once, over a connection that nobody else uses meanwhile.
 
         Raises:
-            Unreachable: it does not answer; if it was sent, it may have been carried out.
+            Unanswered: it has not answered, and may have carried out the request, or not.
+            Unreachable: it has not got the request.
             LogError: the broker has no such request.
         """
         idle = self._idle.setdefault(node_id, [])
         connection = idle.pop() if idle else await self.connect(node_id)
         try:
             answer = await connection.ask(api, request, wait_s)
-        except BaseException:
+        except BaseException as error:
             await connection.close()
-            for other in idle:  # most likely they are broken, too
-                await other.close()
-            idle.clear()
+            while idle:  # most likely they are broken, too
+                await idle.pop().close()
+            if isinstance(error, Unreachable):
+                raise Unanswered(*error.args) from None
             raise
         if len(idle) < IDLE_MAX:
             idle.append(connection)

@@ -11,21 +11,18 @@ interface are weaker here, for neither the protocol nor librdkafka has a way to 
   committed reads see it some milliseconds later. Its offsets are waited for when they are asked for
   by partition.
 - What a group has committed in a topic that is deleted is forgotten some time later.
-- A transactional producer compresses as the settings say (``compression.type``).
-- A record of the timestamp 0 gets 1; the metadata of a committed offset holds 4095 bytes at most.
+- A record of the timestamp 0 gets 1, unless it is in a transaction; the metadata of a committed
+  offset holds 4095 bytes at most.
 """
 
-import weakref
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Final
+from typing import Final
 
 import anyio
 import anyio.abc
 import anyio.to_thread
-from confluent_kafka import KafkaError, KafkaException, Producer
 
-from ..errors import ConfigError
 from ..interface import Membership, ShareOut
 from ..model import (
     CommittedOffset,
@@ -46,10 +43,9 @@ from .address import (
 from .at_least_once import AtLeastOnceProducer
 from .brokers import Brokers
 from .client import Client
+from .coordinators import Coordinators
 from .direct import Direct
-from .failures import error_of
 from .fetcher import Fetcher
-from .group_metadata import check_form
 from .group_requests import Member
 from .groups import GroupOffsets
 from .membership import ClusterMembership, membership
@@ -80,8 +76,7 @@ class ClusterLog:
         self._limits = client.address.fetch_limits()
         self._fetchers: dict[Isolation, Fetcher] = {}
         self._tasks = tasks
-        self._transactions: weakref.WeakSet[Transactions] = weakref.WeakSet()
-        self._form_is_known = False
+        self._coordinators = Coordinators(self._brokers)
 
     @staticmethod
     @asynccontextmanager
@@ -125,8 +120,6 @@ class ClusterLog:
         await self._brokers.close()
         for shared in self._shared.values():
             await anyio.to_thread.run_sync(shared.close, CLOSE_S)
-        for transactions in list(self._transactions):
-            await anyio.to_thread.run_sync(transactions.close)
 
     # -- topics --------------------------------------------------------------------------------
 
@@ -236,24 +229,22 @@ class ClusterLog:
             await self._begun(transactional_id, WORKER_TRANSACTION_TIMEOUT_MS), membership
         )
 
+    async def fence(self, transactional_id: str) -> None:
+        await self._begun(transactional_id, WORKER_TRANSACTION_TIMEOUT_MS)
+
     async def at_least_once_producer(self) -> AtLeastOnceProducer:
         return AtLeastOnceProducer(await self.producer(), self._groups)
 
     async def _begun(self, transactional_id: str, timeout_ms: int) -> Transactions:
         """Return the only transactions of this id; what was left open is decided."""
-        if not self._form_is_known:
-            await anyio.to_thread.run_sync(check_form)
-            self._form_is_known = True
-        settings = self.address.transactional_producer(transactional_id, timeout_ms)
         transactions = Transactions(
-            _made({**settings, "error_cb": _ignore}),
             transactional_id,
-            self._client,
+            self.address.transaction_timeout_ms(timeout_ms),
+            self.address,
+            self._coordinators,
             self._topics,
-            self._offsets,
             self._groups,
         )
-        self._transactions.add(transactions)
         await transactions.init()
         return transactions
 
@@ -268,16 +259,3 @@ class ClusterLog:
             shared = SharedProducer(self.address.producer(compression))
             self._shared[compression] = shared
         return shared
-
-
-def _made(settings: Mapping[str, Any]) -> Producer:
-    try:
-        return Producer(dict(settings))
-    except KafkaException as failure:
-        raise ConfigError(
-            f"librdkafka won't have the settings: {error_of(failure).str()}"
-        ) from None
-
-
-def _ignore(_error: KafkaError) -> None:
-    """Let librdkafka try again by itself: whoever waits has a deadline."""

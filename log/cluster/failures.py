@@ -125,19 +125,6 @@ DISCONNECTED: Final = frozenset(
 )
 """What a broker that goes away leaves open: a question is asked again, a change may have been made."""
 
-MEMBERSHIP: Final = frozenset(
-    {
-        KafkaError.ILLEGAL_GENERATION,
-        KafkaError.REBALANCE_IN_PROGRESS,
-        KafkaError.UNKNOWN_MEMBER_ID,
-        KafkaError.FENCED_INSTANCE_ID,
-        KafkaError.STALE_MEMBER_EPOCH,
-    }
-)
-"""What a coordinator says of a member of a group."""
-
-FENCING: Final = frozenset(code for code, kind in ERRORS.items() if issubclass(kind, Fenced))
-
 
 def error_of(failure: BaseException) -> KafkaError:
     """Return what librdkafka says went wrong."""

@@ -77,9 +77,7 @@ class GroupOffsets:
                     raise self._client.typed(error, f"group {group!r}", _ACTIVE)
                 await anyio.sleep(RETRY_PAUSE_S)
 
-    async def _commit(
-        self, group: str, request: ConsumerGroupTopicPartitions
-    ) -> KafkaError | None:
+    async def _commit(self, group: str, request: ConsumerGroupTopicPartitions) -> KafkaError | None:
         """Commit once; return what the coordinator says of a partition, if it refuses one."""
         answers = await self._client.ask_all(
             lambda admin, left: {

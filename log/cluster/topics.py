@@ -206,6 +206,11 @@ class Topics:
         known = self._known.get(partition.topic)
         return known is not None and known.batch_bytes_max < RECORD_BYTES_MAX
 
+    def batch_bytes_max(self, topic: str) -> int:
+        """Return how large a batch may be, as far as is known."""
+        known = self._known.get(topic)
+        return RECORD_BYTES_MAX if known is None else known.batch_bytes_max
+
     def forget(self, names: Iterable[str]) -> None:
         """Ask again, next time."""
         for name in names:

@@ -26,7 +26,7 @@ class ClusterTransactionalProducer:
     ) -> dict[TopicPartition, Appended]:
         async with self._turn:
             self._transactions.check()
-            commit = await self._transactions.prepared(records, group, offsets)
+            commit = await self._transactions.prepared(records, group, offsets, compression)
             if commit is None:
                 return {}
             try:

@@ -1,15 +1,18 @@
-"""Transactions on a cluster: the records of some commits and their groups' offsets, through librdkafka.
+"""Transactions on a cluster: the records of some commits and their groups' offsets, over our own connections.
 
-A transaction runs in a thread from begin to end, each call under what is left of one deadline. librdkafka
-says of each error what it means (KIP-360): ask again, abort, or give up. What was aborted has left no
-trace, and the producer goes on. Where even that is unknown, the producer ends: making a new one decides.
+All steps of a transaction are taken under what is left of one deadline (`transaction.py`). What is refused
+for good is aborted: it has left no trace then, and the producer goes on in a new epoch. So nothing that is late
+can be taken for a part of what comes later, and sequence numbers begin anew (KIP-360). What was refused
+only because it had been aborted already, being open for too long, is then done again. Where even the
+abort is refused, or nobody answers, the producer ends: making a new one decides.
 
 The order within a transaction is chosen:
 
-1. The offsets of tasks' groups. Apache Kafka answers before it has written the markers of the last
-   transaction, and refuses the first request of the next one until then. librdkafka asks again as soon
-   as `retry.backoff.ms` says for offsets, but only 20 ms later for records: that halves the rate.
-2. The records, until all are written.
+1. The coordinator is told of all partitions and groups, in requests that follow each other: it refuses
+   one that comes while it writes down the one before, and lets a while pass before it tries again for a
+   partition's leader. (Apache Kafka answers before it has written the markers of the last transaction, and
+   refuses the first request of the next one until then; it is asked again within milliseconds.)
+2. The offsets of tasks' groups and the records, all at the same time.
 3. The fence, if there is one: an offset in the name of a group's member. Where the coordinator takes it,
    the member had its place at a time when all else of the transaction had been told to the cluster.
    So whoever gets the member's work afterwards finds its offsets pending and waits for them, and its
@@ -18,39 +21,47 @@ The order within a transaction is chosen:
    that its successor has already looked for in vain.
 4. The end.
 
-Compression is a setting of librdkafka's producer, so a transactional one compresses as the log's
-settings say (``compression.type``), whatever a commit asks for.
+Rejected: librdkafka's transactions. They take a call and a message for each record and several waits of 20 ms
+in sequence, know members of groups only as bytes in a form of their own, and lose count of sequence
+numbers when a record is refused.
+
+Source: KIP-98, KIP-360, KIP-447, KIP-588, KIP-890.
 """
 
-import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Final, NamedTuple
 
 import anyio
-from confluent_kafka import KafkaError, KafkaException, Producer
+import anyio.lowlevel
 
-from ..errors import Fenced, InvalidTransactionState, MillpondError, OutOfSequence
+from ..errors import ConfigError, Fenced, InvalidTransactionState, MillpondError
 from ..interface import RecordsByPartition
-from ..model import Appended, CommittedOffset, TopicPartition
-from .client import Client
-from .failures import FENCING, MEMBERSHIP, error_of, served
-from .group_metadata import group_metadata
-from .groups import GroupOffsets, merged_by_group, to_client
-from .offsets import Offsets
-from .patience import NotReturned, call_for
-from .producer import REFRESHES_MAX, STALE, Delivery, enqueue, refresh
+from ..model import Appended, CommittedOffset, Compression, NewRecord, Place, TopicPartition
+from ..wire.error_codes import ErrorCode
+from .address import ClusterAddress
+from .coordinators import Coordinators
+from .groups import GroupOffsets, merged_by_group
+from .outgoing import Identity, Outgoing
 from .topics import Topics
+from .transaction import Refused, Transaction, together
+from .transaction_requests import (
+    EPOCHS_KEPT,
+    FEATURE,
+    FENCES,
+    NOT_ITS_FAULT,
+    NOTHING_OPEN,
+    OWN_EPOCHS,
+    OWN_EPOCHS_SINCE,
+    REPLACED,
+    no_member,
+)
 
-RETRY_PAUSE_S: Final = 0.05
 ABORT_S: Final = 10.0
 """How long an abort may take at least, however late it is."""
 
-SLACK_S: Final = 5.0
-"""How much later than it should librdkafka may return."""
-
-VAGUE: Final = frozenset({KafkaError._FATAL, KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
-"""What librdkafka says of records for whose sake nothing went wrong: the next call tells the cause."""
+NOBODY: Final = Identity(-1, -1)
 
 OffsetsByPartition = Mapping[TopicPartition, CommittedOffset]
 
@@ -58,34 +69,34 @@ OffsetsByPartition = Mapping[TopicPartition, CommittedOffset]
 class Commit:
     """What one call of `commit` asks for, and where its records went."""
 
-    __slots__ = ("delivery", "epochs", "error", "group", "offsets", "parts")
+    __slots__ = ("compression", "error", "group", "offsets", "places", "records")
 
     def __init__(
         self,
-        parts: list[RecordsByPartition],
+        records: Mapping[TopicPartition, Sequence[NewRecord]],
         group: str,
         offsets: OffsetsByPartition,
-        epochs: Mapping[TopicPartition, int],
+        compression: Compression,
     ) -> None:
-        self.parts = parts
+        self.records = records
         self.group = group
         self.offsets = offsets
-        self.epochs = epochs
+        self.compression = compression
         self.error: MillpondError | None = None
-        self.delivery = Delivery(0)
-
-    def begin(self) -> None:
-        """Wait for reports anew."""
-        self.delivery = Delivery(sum(len(new) for part in self.parts for new in part.values()))
+        self.places: list[tuple[Outgoing, int]] = []
 
     def appended(self) -> dict[TopicPartition, Appended]:
-        return self.delivery.appended(self.epochs)
+        """Return where the records went; in between there may be others of the same transaction."""
+        return {
+            each.partition: each.appended(before, len(self.records[each.partition]))
+            for each, before in self.places
+        }
 
 
 class Fence(NamedTuple):
-    """An offset that is committed in the name of a member, which the coordinator checks."""
+    """An offset that is committed in the name of a member, whose place the coordinator checks."""
 
-    group_metadata: bytes
+    place: Place
     offsets: OffsetsByPartition
 
 
@@ -94,10 +105,10 @@ class Aborted(Exception):
 
     Attributes:
         cause: why.
-        code: what librdkafka calls it.
+        code: what the broker calls it; 0 if it was none that said so.
     """
 
-    def __init__(self, cause: MillpondError, code: int) -> None:
+    def __init__(self, cause: MillpondError, code: int = 0) -> None:
         super().__init__(str(cause))
         self.cause = cause
         self.code = code
@@ -112,45 +123,66 @@ class Transactions:
 
     def __init__(
         self,
-        producer: Producer,
         transactional_id: str,
-        client: Client,
+        timeout_ms: int,
+        address: ClusterAddress,
+        coordinators: Coordinators,
         topics: Topics,
-        offsets: Offsets,
         groups: GroupOffsets,
     ) -> None:
+        """Make them; call `init` before anything else.
+
+        Args:
+            transactional_id: whose they are.
+            timeout_ms: how long one may be open, until the coordinator aborts it.
+            address: the cluster's.
+            coordinators: the way to them, and to all brokers.
+            topics: tells which partitions there are, and how large batches may be.
+            groups: tells which offsets can be committed.
+        """
         self.transactional_id = transactional_id
         self.failed: MillpondError | None = None
-        self._producer = producer
-        self._client = client
+        self._timeout_ms = timeout_ms
+        self._address = address
+        self._coordinators = coordinators
         self._topics = topics
-        self._offsets = offsets
         self._groups = groups
-        self._turn = anyio.Lock(fast_acquire=True)
-        self._aborted = False
+        self._way = EPOCHS_KEPT
+        self._identity = NOBODY
+        self._sequences: dict[TopicPartition, int] = {}
+        self._is_uncertain = False
 
     @property
     def timeout_s(self) -> float:
         """How long one may take."""
-        return self._client.address.timeout_s
+        return self._address.timeout_s
 
     async def init(self) -> None:
         """Fence the producer before, and let what it left open be decided.
 
         Raises:
-            Unreachable, NotAuthorized: it could not be done in time, or may not.
+            Unreachable, NotAuthorized, ConfigError: it could not be done in time, or may not.
         """
-
-        def init() -> None:
-            self._insist(self._producer.init_transactions, self._deadline())
-
+        asking = self._transaction(time.monotonic() + self.timeout_s)
         try:
-            await self._in_thread(init)
-        except KafkaException as failure:
-            raise self._typed(error_of(failure)) from None
+            features = await asking.features()
+            self._identity = await asking.init(self._timeout_ms)
+        except Refused as refused:
+            if refused.code == ErrorCode.INVALID_TRANSACTION_TIMEOUT:
+                raise ConfigError(
+                    f"transaction.timeout.ms={self._timeout_ms} is more than the brokers' setting "
+                    "transaction.max.timeout.ms allows: choose less, or change that"
+                ) from None
+            raise refused.cause from None
+        if features.get(FEATURE, 0) >= OWN_EPOCHS_SINCE:
+            self._way = OWN_EPOCHS
 
     async def prepared(
-        self, records: RecordsByPartition, group: str, offsets: OffsetsByPartition
+        self,
+        records: RecordsByPartition,
+        group: str,
+        offsets: OffsetsByPartition,
+        compression: Compression,
     ) -> Commit | None:
         """Return what can be carried out; None if there is nothing to do.
 
@@ -161,12 +193,11 @@ class Transactions:
             UnknownTopic, RecordTooLarge: it can't be.
         """
         await self._topics.check(records.keys())
-        parts = await self._topics.split({each: new for each, new in records.items() if new})
         await self._groups.check(offsets)
-        if not parts and not offsets:
+        some = {each: list(new) for each, new in records.items() if new}
+        if not some and not offsets:
             return None
-        epochs = await self._offsets.leader_epochs({each for part in parts for each in part})
-        return Commit(parts, group, offsets, epochs)
+        return Commit(some, group, offsets, compression or self._address.compression)
 
     async def carry_out(self, commits: Sequence[Commit], fence: Fence | None = None) -> None:
         """Carry out commits as one transaction. Once begun, it is brought to its end.
@@ -175,16 +206,13 @@ class Transactions:
             Aborted: nothing was committed.
             MillpondError: this can't go on, as `failed` tells from now on.
         """
-        after_abort, self._aborted = self._aborted, False
         with anyio.CancelScope(shield=True):
             try:
-                await self._in_thread(lambda: self._carry_out(commits, fence))
+                await self._carry_out(commits, fence)
             except Aborted as aborted:
-                # Of a record that the broker refuses librdkafka keeps the sequence number, which spoils
-                # the next transaction, too, before anything of it was sent.
-                if not (after_abort and isinstance(aborted.cause, OutOfSequence)):
+                if aborted.code not in NOT_ITS_FAULT:
                     raise
-                await self._in_thread(lambda: self._carry_out(commits, fence))
+                await self._carry_out(commits, fence)
 
     def check(self) -> None:
         """Refuse to go on after a failure."""
@@ -196,135 +224,128 @@ class Transactions:
                 "whether it took place is decided by making a new producer"
             ) from self.failed
 
-    def close(self) -> None:
-        """Give up what is open, and let librdkafka end."""
-        self._producer.purge()
-        with contextlib.suppress(KafkaException):
-            served(self._producer.flush, 1)
+    # -- a transaction -------------------------------------------------------------------------
 
-    # -- in a thread ---------------------------------------------------------------------------
-
-    async def _in_thread(self, call: Callable[[], None]) -> None:
-        """Call; when it does not return, this can't go on, and nobody knows what came of it."""
+    async def _carry_out(self, commits: Sequence[Commit], fence: Fence | None) -> None:
+        deadline = time.monotonic() + self.timeout_s
+        if self._is_uncertain:
+            await self._begin_anew(deadline)
+        outgoing = await self._encoded(commits)
+        transaction = self._transaction(deadline)
         try:
-            async with self._turn:
-                await call_for(self.timeout_s + ABORT_S + SLACK_S, call)
-        except NotReturned as error:
-            self.failed = self._client.unreachable(f"{self.transactional_id!r}: {error}")
-            raise self.failed from error
+            await self._write(transaction, commits, outgoing, fence)
+            identity = await self._commit(transaction)
+        except Refused as refused:
+            raise await self._ended(transaction, refused) from None
+        self._is_uncertain = transaction.is_uncertain
+        self._go_on_as(identity)
 
-    def _carry_out(self, commits: Sequence[Commit], fence: Fence | None) -> None:
-        deadline = self._deadline()
+    async def _encoded(self, commits: Sequence[Commit]) -> list[Outgoing]:
+        """Make the batches, with pauses for other tasks. A record may turn out to be too large."""
+        outgoing: dict[TopicPartition, Outgoing] = {}
         for commit in commits:
-            commit.begin()
+            commit.places.clear()
+            for partition, new in commit.records.items():
+                one = outgoing.get(partition)
+                if one is None:
+                    limit = self._topics.batch_bytes_max(partition.topic)
+                    one = outgoing[partition] = Outgoing(partition, limit)
+                commit.places.append((one, one.add(new, commit.compression)))
+        sequences = dict(self._sequences)
         try:
-            self._producer.begin_transaction()
-            merged = merged_by_group((commit.group, commit.offsets) for commit in commits)
-            for group, offsets in merged.items():
-                self._send_offsets(offsets, group_metadata(group), deadline)
-            if any(commit.parts for commit in commits):
-                self._send(commits, deadline)
-            if fence is not None:
-                self._send_offsets(fence.offsets, fence.group_metadata, deadline)
-            self._insist(self._producer.commit_transaction, deadline)
-        except KafkaException as failure:
-            raise self._ended(error_of(failure), commits, deadline) from None
+            for partition, one in outgoing.items():
+                for sequence in one.encode(self._identity, sequences.get(partition, 0)):
+                    sequences[partition] = sequence
+                    await anyio.lowlevel.cancel_shielded_checkpoint()
+        except MillpondError as error:
+            raise Aborted(error) from None
+        self._sequences = sequences
+        return list(outgoing.values())
 
-    def _send_offsets(
-        self, offsets: OffsetsByPartition, group_metadata: bytes, deadline: float
+    async def _write(
+        self,
+        transaction: Transaction,
+        commits: Sequence[Commit],
+        outgoing: Sequence[Outgoing],
+        fence: Fence | None,
     ) -> None:
-        told = to_client(offsets)
-        self._insist(
-            lambda left: self._producer.send_offsets_to_transaction(told, group_metadata, left),
-            deadline,
+        offsets = merged_by_group((commit.group, commit.offsets) for commit in commits)
+        groups = dict.fromkeys(offsets)
+        if fence is not None:
+            groups[fence.place.group] = None
+        if not self._way.own_epochs:
+            await transaction.add(groups, [each.partition for each in outgoing])
+        steps = [
+            partial(transaction.commit_offsets, no_member(group), some)
+            for group, some in offsets.items()
+        ]
+        await together([*steps, partial(transaction.write, outgoing)])
+        if fence is not None:
+            await transaction.commit_offsets(*fence)
+
+    async def _commit(self, transaction: Transaction) -> Identity:
+        """End the transaction; as soon as that may have taken place, there is no other way out."""
+        was_uncertain, transaction.is_uncertain = transaction.is_uncertain, False
+        try:
+            identity = await transaction.end(commit=True)
+        except Refused as refused:
+            if transaction.is_uncertain:
+                raise self._failed_with(refused) from None
+            raise
+        transaction.is_uncertain |= was_uncertain
+        return identity
+
+    async def _ended(self, transaction: Transaction, refused: Refused) -> Aborted | MillpondError:
+        """Abort what failed, if that can be done; return what to tell."""
+        if refused.code in FENCES:
+            return self._failed_with(refused)
+        asking = self._transaction(max(transaction.deadline, time.monotonic() + ABORT_S))
+        try:
+            identity = await self._aborted(asking)
+        except Refused as also:
+            return self._failed_with(also if also.code in REPLACED else refused)
+        self._go_on_as(identity)
+        self._is_uncertain = False
+        return Aborted(refused.cause, refused.code)
+
+    async def _aborted(self, asking: Transaction) -> Identity:
+        try:
+            identity = await asking.end(commit=False)
+        except Refused as refused:
+            if refused.code not in NOTHING_OPEN:
+                raise
+        else:
+            if identity != self._identity:
+                return identity
+        return await asking.init(self._timeout_ms)
+
+    async def _begin_anew(self, deadline: float) -> None:
+        """Go on in another epoch, in which nothing that is still on its way is taken."""
+        try:
+            identity = await self._transaction(deadline).init(self._timeout_ms)
+        except Refused as refused:
+            if refused.code in REPLACED:
+                raise self._failed_with(refused) from None
+            raise Aborted(refused.cause, refused.code) from None
+        self._go_on_as(identity)
+        self._is_uncertain = False
+
+    def _go_on_as(self, identity: Identity) -> None:
+        if identity != self._identity:
+            self._identity = identity
+            self._sequences.clear()
+            self._is_uncertain = False
+
+    def _transaction(self, deadline: float) -> Transaction:
+        return Transaction(
+            self.transactional_id, self._identity, self._way, self._coordinators, deadline
         )
 
-    def _send(self, commits: Sequence[Commit], deadline: float) -> None:
-        """Append, and wait until all is written.
-
-        Of a topic with a small limit, only what fits into one batch is sent at once.
-        """
-        full: set[TopicPartition] = set()
-        for commit in commits:
-            for part in commit.parts:
-                if not full.isdisjoint(part):
-                    self._flush(commits, deadline)
-                    full.clear()
-                for partition, new in part.items():
-                    self._enqueue(partition, new, commit.delivery)
-                full.update(filter(self._topics.has_small_batches, part))
-        self._flush(commits, deadline)
-        if not all(commit.delivery.is_complete for commit in commits):
-            raise KafkaException(KafkaError(KafkaError._MSG_TIMED_OUT))
-
-    def _enqueue(self, partition: TopicPartition, new: Sequence[Any], delivery: Delivery) -> None:
-        report, sent, tries = delivery.part(partition), 0, 0
-        while sent < len(new):
-            try:
-                sent += enqueue(self._producer, partition, new[sent:] if sent else new, report)
-            except KafkaException as failure:
-                tries += 1
-                if error_of(failure).code() not in STALE or tries > REFRESHES_MAX:
-                    raise
-                refresh(self._producer, partition.topic)
-            if sent < len(new):
-                served(self._producer.poll, RETRY_PAUSE_S)
-
-    def _flush(self, commits: Sequence[Commit], deadline: float) -> None:
-        served(self._producer.flush, max(deadline - time.monotonic(), 0.1))
-        if (error := _clear_error(commits)) is not None:
-            raise KafkaException(error)
-
-    def _ended(
-        self, error: KafkaError, commits: Sequence[Commit], deadline: float
-    ) -> Aborted | MillpondError:
-        """Abort what failed, if that can be done; return what to tell."""
-        told = _clear_error(commits) or error
-        cause = self._typed(told)
-        if error.fatal() or _fences(error):
-            self.failed = cause
-            return cause
-        try:
-            self._insist(
-                self._producer.abort_transaction, max(deadline, time.monotonic() + ABORT_S)
-            )
-        except KafkaException as failure:
-            also = error_of(failure)
-            self.failed = self._typed(also) if _fences(also) else cause
-            return self.failed
-        self._aborted = True
-        return Aborted(cause, told.code())
-
-    def _insist(self, call: Callable[[float], Any], deadline: float) -> None:
-        """Call until it succeeds, or an error is final, or the time is over."""
-        while True:
-            left = deadline - time.monotonic()
-            try:
-                call(max(left, 0.1))
-            except KafkaException as failure:
-                if left <= 0 or not error_of(failure).retriable():
-                    raise
-                time.sleep(RETRY_PAUSE_S)
-            else:
-                return
-
-    def _deadline(self) -> float:
-        return time.monotonic() + self.timeout_s
-
-    def _typed(self, error: KafkaError) -> MillpondError:
-        if _fences(error):
-            return Fenced(
-                f"a newer producer of {self.transactional_id!r} exists, or its transaction was open "
-                f"for longer than transaction.timeout.ms ({error.str()})"
-            )
-        return self._client.typed(error, f"transactional id {self.transactional_id!r}")
-
-
-def _clear_error(commits: Sequence[Commit]) -> KafkaError | None:
-    """Return the first error of a record that tells a cause."""
-    errors = (commit.delivery.error for commit in commits)
-    return next((error for error in errors if error and error.code() not in VAGUE), None)
-
-
-def _fences(error: KafkaError) -> bool:
-    return error.code() in FENCING and error.code() not in MEMBERSHIP
+    def _failed_with(self, refused: Refused) -> MillpondError:
+        """Note why this is the end."""
+        self.failed = (
+            Fenced(f"a newer producer of {self.transactional_id!r} exists ({refused})")
+            if refused.code in REPLACED
+            else refused.cause
+        )
+        return self.failed

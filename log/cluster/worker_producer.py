@@ -15,8 +15,8 @@ What a refusal says:
 - Another generation: the group has rebalanced, and the answer that gives this member its new place is
   about to come. What it has is its own until it gives it up, so the transaction is done anew from there.
 - No such member, or another one in its place: `Fenced`, now and from now on.
-- The transactional id is somebody else's: the same. The coordinator says so, too, of a transaction that it has
-  aborted because it was open for too long.
+- The transactional id is somebody else's: the same.
+- It is not, but the transaction was open for too long and is aborted: it is done again (`transactions.py`).
 - Nothing that is certain: `Undecided`. The worker gives up all tasks as if it were fenced; who gets them
   waits until that transaction is decided.
 
@@ -25,25 +25,26 @@ what follows from committed readers, and its tasks' offsets are not told, until 
 it: transaction.timeout.ms after it began, at the next look, which Apache Kafka takes every 10 s
 (transaction.abort.timed.out.transaction.cleanup.interval.ms). As `address.py` has it, that is 10 to 20 s, of
 which a session timeout of 10 s is spent in noticing that the worker is gone: take-over waits up to 10 s
-longer. A broker that is away for longer than transaction.timeout.ms fences its workers, so it should not be
-much shorter.
+longer. Whoever is away from its brokers for longer than that does its transaction twice.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import anyio
-from confluent_kafka import KafkaError
 
 from ..errors import Fenced, MillpondError, Unreachable
 from ..interface import Membership, RecordsByPartition
 from ..model import Appended, CommittedOffset, Compression, Place, TopicPartition
-from .failures import MEMBERSHIP
-from .group_metadata import metadata_of
+from ..wire.error_codes import ErrorCode
 from .rounds import Rounds
 from .transactions import Aborted, Commit, Fence, Transactions
 
-MOVED_ON = frozenset({KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS})
+MOVED_ON: Final = frozenset({ErrorCode.ILLEGAL_GENERATION, ErrorCode.REBALANCE_IN_PROGRESS})
 """What is refused because the group is in another generation, or about to be."""
+
+EXPELLED: Final = frozenset({ErrorCode.UNKNOWN_MEMBER_ID, ErrorCode.FENCED_INSTANCE_ID})
+"""What is refused because this is no member any more."""
 
 
 class Undecided(Fenced):
@@ -80,7 +81,7 @@ class WorkerProducer:
         """
         async with self._preparing:  # those who wait here keep their order
             self._place()
-            commit = await self._transactions.prepared(records, group, offsets)
+            commit = await self._transactions.prepared(records, group, offsets, compression)
         if commit is None:
             return {}
         await self._rounds.ask(commit)
@@ -121,13 +122,11 @@ class WorkerProducer:
         while True:
             place = self._place()
             try:
-                await self._transactions.carry_out(
-                    commits, Fence(metadata_of(place), _offset_among(commits))
-                )
+                await self._transactions.carry_out(commits, Fence(place, _offset_among(commits)))
             except Aborted as aborted:
                 if aborted.code in MOVED_ON:
                     await self._wait_for_place(place)
-                elif aborted.code in MEMBERSHIP:
+                elif aborted.code in EXPELLED:
                     raise self._expelled(str(aborted.cause)) from None
                 else:
                     raise
@@ -185,7 +184,7 @@ def _offset_among(commits: Sequence[Commit]) -> Mapping[TopicPartition, Committe
     for commit in commits:
         for partition, offset in commit.offsets.items():
             return {partition: offset}
-    written = next(partition for commit in commits for part in commit.parts for partition in part)
+    written = next(partition for commit in commits for partition in commit.records)
     return {written: CommittedOffset(0)}
 
 

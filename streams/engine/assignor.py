@@ -56,6 +56,7 @@ class Told:
             of their changelogs. More is warmer; workers are compared by it.
         directory: tells directories apart: workers that name the same one share what is in it.
         standby_replicas: how many copies of each task's state it wants there to be.
+        transactional_id: what it commits under, or will; empty if it does so without transactions.
     """
 
     tasks: Mapping[str, int]
@@ -64,6 +65,7 @@ class Told:
     warm: Mapping[TaskId, int] = field(default_factory=dict)
     directory: str = ""
     standby_replicas: int = 0
+    transactional_id: str = ""
 
     def knows(self, task: TaskId) -> bool:
         """Return whether the worker can run a task."""
@@ -83,11 +85,13 @@ class Given:
         standby: those of whose state it keeps a copy.
         handing_over: whether some worker has to stop a task that another one waits for. Then all join
             anew at once, rather than when they hear that it has stopped.
+        transactional_ids: those of all workers, so that the next leader knows who is gone by then.
     """
 
     active: frozenset[TaskId] = frozenset()
     standby: frozenset[TaskId] = frozenset()
     handing_over: bool = False
+    transactional_ids: frozenset[str] = frozenset()
 
 
 def share_out(told: Mapping[str, Told]) -> dict[str, Given]:
@@ -114,8 +118,9 @@ def share_out(told: Mapping[str, Told]) -> dict[str, Given]:
             active[workers[owner]].add(task)
     standby = _standbys([told[worker] for worker in workers], owners)
     handing_over = any(task not in active[workers[owner]] for task, owner in owners.items())
+    ids = frozenset(each.transactional_id for each in told.values() if each.transactional_id)
     return {
-        worker: Given(frozenset(active[worker]), frozenset(standby[number]), handing_over)
+        worker: Given(frozenset(active[worker]), frozenset(standby[number]), handing_over, ids)
         for number, worker in enumerate(workers)
     }
 
@@ -248,12 +253,14 @@ class _ToldV1(msgspec.Struct, array_like=True):
     warm: dict[str, dict[int, int]]
     directory: str
     standby_replicas: int
+    transactional_id: str = ""
 
 
 class _GivenV1(msgspec.Struct, array_like=True):
     active: dict[str, list[int]]
     standby: dict[str, list[int]]
     handing_over: bool = False
+    transactional_ids: list[str] = []
 
 
 def encode_told(told: Told) -> bytes:
@@ -269,6 +276,7 @@ def encode_told(told: Told) -> bytes:
             warm=warm,
             directory=told.directory,
             standby_replicas=told.standby_replicas,
+            transactional_id=told.transactional_id,
         )
     )
 
@@ -287,19 +295,26 @@ def decode_told(data: bytes) -> Told:
         },
         directory=told.directory,
         standby_replicas=told.standby_replicas,
+        transactional_id=told.transactional_id,
     )
 
 
 def encode_given(given: Given) -> bytes:
     """Return what a worker is given as bytes."""
     active, standby = _by_subtopology(given.active), _by_subtopology(given.standby)
-    return _encode(_GivenV1(active, standby, given.handing_over))
+    ids = sorted(given.transactional_ids)
+    return _encode(_GivenV1(active, standby, given.handing_over, ids))
 
 
 def decode_given(data: bytes) -> Given:
     """Return what was given. Raises ConfigError if another version has given it."""
     given = msgspec.msgpack.decode(_body(data), type=_GivenV1)
-    return Given(_tasks(given.active), _tasks(given.standby), given.handing_over)
+    return Given(
+        _tasks(given.active),
+        _tasks(given.standby),
+        given.handing_over,
+        frozenset(given.transactional_ids),
+    )
 
 
 def _encode(body: _ToldV1 | _GivenV1) -> bytes:

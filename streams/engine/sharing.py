@@ -14,6 +14,10 @@ has stopped what the others wait for by then.
 A worker that was expelled, because nothing was heard of it in time, finds its commits refused. It drops
 all it has, uncommitted, and joins as a new one. The same happens when its producer can't go on: what
 became of its last transaction is then read from the log, by whoever gets the tasks.
+
+Who is gone may have left a transaction open, which hides what became of its tasks until the brokers abort it,
+10 s and more after it began. So all know under which transactional ids the others commit, and the leader
+fences those that are missing in the next generation. If nobody does, take-over only waits longer.
 """
 
 import random
@@ -77,6 +81,7 @@ class SharedTasks:
 
     Attributes:
         membership: in that group, while they run.
+        transactional_id: what it commits under; empty if it does so without transactions.
     """
 
     def __init__(self, log: SharedLog, directories: StoreDirectories) -> None:
@@ -94,6 +99,9 @@ class SharedTasks:
         self._standing: dict[TaskId, _Work] = {}
         self._stopping = False
         self._fenced = False
+        self.transactional_id = ""
+        self._transactional_ids: frozenset[str] = frozenset()
+        self._gone: frozenset[str] = frozenset()
         self._joining = anyio.CancelScope()
         self._following = anyio.CancelScope()
         self.membership: Membership
@@ -118,10 +126,11 @@ class SharedTasks:
     async def run(self, engine: "Engine", *, task_status: anyio.abc.TaskStatus[None]) -> None:
         self._engine = engine
         settings = engine.settings
+        self.transactional_id = self._new_transactional_id()
         self._shutdown_ms = duration_ms(settings.shutdown_timeout, what="shutdown_timeout")
         async with self._log.membership(
             engine.app.name,
-            _share_out,
+            self._share_out,
             instance_id=settings.instance,
             session_timeout_ms=duration_ms(settings.session_timeout, what="session_timeout"),
             rebalance_timeout_ms=self._shutdown_ms + REBALANCE_SLACK_MS,
@@ -134,6 +143,7 @@ class SharedTasks:
                         given = await self._take_share(membership)
                         if given is None:
                             continue
+                        self._fence_the_gone(given)
                         stopped = await self._do(given)
                         if is_new:
                             task_status.started()
@@ -143,6 +153,7 @@ class SharedTasks:
                     await self._give_notice(membership)
                     await self._stop_tasks(list(self._running))
                     await _end(self._standing.values())
+                    self._group.cancel_scope.cancel()
             finally:
                 self._running.clear()
                 with anyio.CancelScope(shield=True):
@@ -190,14 +201,38 @@ class SharedTasks:
             warm=self._directories.warm(),
             directory=self._directories.identity,
             standby_replicas=settings.standby_replicas,
+            transactional_id=self.transactional_id,
         )
 
-    async def _make_producer(self, membership: Membership) -> TransactionalProducer:
+    def _share_out(self, told: Mapping[str, bytes]) -> dict[str, bytes]:
+        workers = {member: decode_told(data) for member, data in told.items()}
+        self._gone |= self._transactional_ids
+        return {member: encode_given(given) for member, given in share_out(workers).items()}
+
+    # -- transactions --------------------------------------------------------------------------
+
+    def _new_transactional_id(self) -> str:
+        """Return what to commit under; empty if that is without transactions."""
         settings = self._engine.settings
         if settings.guarantee == "at_least_once":
+            return ""
+        return f"{self._engine.app.name}-{settings.instance or uuid.uuid4()}"
+
+    async def _make_producer(self, membership: Membership) -> TransactionalProducer:
+        if not self.transactional_id:
             return await self._log.at_least_once_producer()
-        name = settings.instance or str(uuid.uuid4())
-        return await self._log.worker_producer(f"{self._engine.app.name}-{name}", membership)
+        return await self._log.worker_producer(self.transactional_id, membership)
+
+    def _fence_the_gone(self, given: Given) -> None:
+        """Fence who was there and is not any more, if this worker leads."""
+        gone, self._gone = self._gone - given.transactional_ids, frozenset()
+        self._transactional_ids = given.transactional_ids
+        for transactional_id in sorted(gone):
+            self._group.start_soon(self._fence, transactional_id)
+
+    async def _fence(self, transactional_id: str) -> None:
+        with suppress(MillpondError):  # then the brokers abort it, later
+            await self._log.fence(transactional_id)
 
     # -- tasks ---------------------------------------------------------------------------------
 
@@ -258,6 +293,7 @@ class SharedTasks:
         await _end(list(self._running.values()))
         self._producer = None
         self._fenced = False
+        self.transactional_id = self._new_transactional_id()
 
     async def _stand_by(self, task: TaskId, work: _Work) -> None:
         sub = self._engine.topology.subtopology(task.subtopology)
@@ -274,8 +310,3 @@ async def _end(works: Collection[_Work]) -> None:
         work.scope.cancel()
     for work in works:
         await work.ended.wait()
-
-
-def _share_out(told: Mapping[str, bytes]) -> dict[str, bytes]:
-    given = share_out({member: decode_told(data) for member, data in told.items()})
-    return {member: encode_given(each) for member, each in given.items()}

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import anyio
 import pytest
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, KafkaException, Producer
+from confluent_kafka import TopicPartition as ClientPartition
 from millpond.log.cluster.address import parse_address
 from millpond.log.cluster.cluster_log import ClusterLog
 from millpond.log.errors import (
@@ -120,6 +121,28 @@ async def test_an_open_transaction_of_others_ends_what_is_seen(
     assert await log.end_offsets([ORDERS], Isolation.READ_UNCOMMITTED) == {ORDERS: 5}
     await anyio.to_thread.run_sync(other.abort_transaction, 10)
     assert await read_values(reader, 2) == [b"b0", b"b1"], "aborted records are passed over"
+
+
+async def test_what_a_fenced_producer_left_open_is_aborted_at_once(
+    broker: RunningBroker, log: ClusterLog
+) -> None:
+    """Its records would hide what follows, and its offsets would not be told, for ten minutes."""
+    await make_topic(log)
+    address = f"127.0.0.1:{broker.port}"
+    settings = {"bootstrap.servers": address, "transactional.id": "dead"}
+    dead = Producer({**settings, "transaction.timeout.ms": 600_000})
+    await anyio.to_thread.run_sync(dead.init_transactions, 10)
+    dead.begin_transaction()
+    dead.produce("orders", b"pending", partition=0)
+    place = Consumer({"bootstrap.servers": address, "group.id": "g"}).consumer_group_metadata()
+    offsets = [ClientPartition(*ORDERS, 7)]
+    await anyio.to_thread.run_sync(dead.send_offsets_to_transaction, offsets, place, 10)
+    await log.fence("dead")
+    assert await log.committed_offsets("g", [ORDERS]) == {}
+    await (await log.producer()).append({ORDERS: some(2, "a")})
+    assert await values(log) == [b"a0", b"a1"]
+    with pytest.raises(KafkaException, match="FENCED"):
+        await anyio.to_thread.run_sync(dead.commit_transaction, 10)
 
 
 async def test_assigning_again_and_again_brings_neither_old_nor_lost_records(

@@ -135,13 +135,18 @@ class SharedProducer:
 
 
 class SharedMemoryLog:
-    """A `SharedLog`: an embedded log, and its groups."""
+    """A `SharedLog`: an embedded log, and its groups.
+
+    Attributes:
+        fenced: the transactional ids that somebody has fenced.
+    """
 
     def __init__(self, log: EmbeddedLog) -> None:
         self._log = log
         self._producers = count()
         self._committing = anyio.Lock()
         self.groups_of_members: dict[str, Group] = {}
+        self.fenced: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._log, name)
@@ -165,6 +170,10 @@ class SharedMemoryLog:
             yield member
         finally:
             self.group(group).expel(member)
+
+    async def fence(self, transactional_id: str) -> None:
+        """Note it: here no transaction stays open."""
+        self.fenced.append(transactional_id)
 
     async def worker_producer(
         self, transactional_id: str, membership: Membership
