@@ -48,6 +48,8 @@ WORKER_TRANSACTION_TIMEOUT_MS: Final = 10_000
 """For so long may a worker that is killed amid a transaction hold up whoever gets its tasks
 (`worker_producer.py`)."""
 
+NUMBER_MAX: Final = 2**31 - 1
+
 LOGGER: Final = logging.getLogger("millpond.cluster")
 LOGGER.addHandler(logging.NullHandler())
 """Where librdkafka's messages go, instead of to stderr."""
@@ -102,7 +104,7 @@ class ClusterAddress:
         """Return what a request for records asks for; librdkafka's names, and their aliases, set it.
 
         Raises:
-            ConfigError: a value is no number above 0.
+            ConfigError: a value is no number above 0, or none that a request can hold.
         """
         return FetchLimits(
             self._number(500, "fetch.wait.max.ms"),
@@ -114,8 +116,10 @@ class ClusterAddress:
         for name in names:
             if name in self.settings:
                 value = str(self.settings[name])
-                if not value.isascii() or not value.isdigit() or not int(value):
-                    raise ConfigError(f"setting {name!r} is a number above 0, not {value!r}")
+                if not re.fullmatch("[0-9]{1,10}", value) or not 0 < int(value) <= NUMBER_MAX:
+                    raise ConfigError(
+                        f"setting {name!r} is a number from 1 to {NUMBER_MAX}, not {value!r}"
+                    )
                 return int(value)
         return default
 

@@ -37,6 +37,7 @@ from ..model import (
 from .address import (
     TRANSACTION_TIMEOUT_MS,
     WORKER_TRANSACTION_TIMEOUT_MS,
+    FetchLimits,
     Settings,
     parse_address,
 )
@@ -64,7 +65,7 @@ CLOSE_S: Final = 5.0
 class ClusterLog:
     """A `Log` on a cluster. Open it with `open`."""
 
-    def __init__(self, client: Client, tasks: anyio.abc.TaskGroup) -> None:
+    def __init__(self, client: Client, limits: FetchLimits, tasks: anyio.abc.TaskGroup) -> None:
         self.address = client.address
         self._client = client
         self._topics = Topics(client)
@@ -73,7 +74,7 @@ class ClusterLog:
         self._direct = Direct(client.address)
         self._groups = GroupOffsets(client, self._topics, self._direct)
         self._shared: dict[Compression, SharedProducer] = {}
-        self._limits = client.address.fetch_limits()
+        self._limits = limits
         self._fetchers: dict[Isolation, Fetcher] = {}
         self._tasks = tasks
         self._coordinators = Coordinators(self._brokers)
@@ -100,18 +101,19 @@ class ClusterLog:
             Unreachable: no broker answers.
         """
         client = Client(parse_address(url, settings or {}, timeout_s))
+        limits = client.address.fetch_limits()
         await client.connect(connect_timeout_s)
         failed: Exception | None = None
         async with anyio.create_task_group() as tasks:
-            log = ClusterLog(client, tasks)
+            log = ClusterLog(client, limits, tasks)
             try:
                 yield log
             except Exception as error:  # noqa: BLE001 - raised below, not wrapped in a group
                 failed = error
             finally:
+                tasks.cancel_scope.cancel()  # first: what still runs would connect again
                 with anyio.CancelScope(shield=True):
                     await log.close()
-            tasks.cancel_scope.cancel()
         if failed is not None:
             raise failed
 

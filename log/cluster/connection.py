@@ -31,6 +31,7 @@ GREETING_BYTES_MAX: Final = 1 << 20
 """More than any broker tells of its versions. Who announces more is no broker."""
 
 FRAME_BYTES_MAX: Final = (1 << 31) - 1
+PORTS: Final = 1 << 16
 
 FAILURES: Final = (
     OSError,
@@ -66,6 +67,8 @@ class BrokerConnection:
         """
         broker = f"{host}:{port}"
         try:
+            if not 0 <= port < PORTS:
+                raise Unreachable(f"the broker at {broker} can't be reached: there is no such port")
             with anyio.fail_after(wait_s):
                 security = security_of(address.settings)
                 stream: anyio.abc.ByteStream = await anyio.connect_tcp(host, port)
@@ -87,20 +90,24 @@ class BrokerConnection:
                     raise
         except TimeoutError:
             raise Unreachable(f"the broker at {broker} does not answer in {wait_s:g} s") from None
-        except FAILURES as error:
+        except (*FAILURES, UnicodeError) as error:  # a name that can't be one of a host
             raise Unreachable(f"the broker at {broker} can't be reached: {_why(error)}") from None
         return connection
 
     async def ask(
-        self, api: Api[RequestT, ResponseT], request: RequestT, wait_s: float = math.inf
+        self,
+        api: Api[RequestT, ResponseT],
+        request: RequestT,
+        wait_s: float = math.inf,
+        version: int | None = None,
     ) -> ResponseT:
-        """Send a request, and wait for the response.
+        """Send a request, in a version that `version` returned, and wait for the response.
 
         Raises:
             Unreachable: none comes in time, or none that makes sense.
             LogError: the broker has no version of it that is known here.
         """
-        version = self.version(api)
+        version = self.version(api) if version is None else version
         try:
             with anyio.fail_after(wait_s):
                 return await self._ask(api, version, request)
@@ -111,14 +118,14 @@ class BrokerConnection:
                 f"{self.broker} does not answer {api.name} as it should: {_why(error)}"
             ) from None
 
-    def version(self, api: Api[RequestT, ResponseT]) -> int:
+    def version(self, api: Api[RequestT, ResponseT], at_most: int | None = None) -> int:
         """Return the version in which a request goes over this connection: the last that both know.
 
         Raises:
             LogError: there is none.
         """
         first, last = self._versions.get(api.key, (0, -1))
-        version = min(last, api.last)
+        version = min(last, api.last if at_most is None else at_most)
         if version < max(first, api.first):
             theirs = (
                 f"only versions {first} to {last} of it" if last >= first else "no such request"

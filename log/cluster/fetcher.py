@@ -51,6 +51,7 @@ class Fetcher:
         self._tasks = tasks
         self._leaders: dict[int, LeaderFetcher] = {}
         self._homeless: list[Flow] = []
+        self._moved: list[Flow] = []  # homeless, too, but looked for a little later
         self._added = anyio.Event()
         tasks.start_soon(self._find_leaders)
 
@@ -66,6 +67,11 @@ class Fetcher:
         for leader in self._leaders.values():
             leader.drop_left()
 
+    def _give_back(self, flows: Iterable[Flow]) -> None:
+        """Find out anew who leads these, after a pause: until others know, the answer is the same."""
+        self._moved.extend(flows)
+        self._added.set()
+
     async def _find_leaders(self) -> None:
         while True:
             homeless, self._homeless = self._homeless, []
@@ -74,10 +80,11 @@ class Fetcher:
                     await self._find_leader(homeless[-1])
                     homeless.pop()
             except Unreachable:
-                self._homeless += homeless
-            if self._homeless:
+                self._moved += homeless
+            if self._moved:
                 await anyio.sleep(RETRY_PAUSE_S)
-            else:
+                self._homeless, self._moved = self._homeless + self._moved, []
+            elif not self._homeless:
                 self._added = anyio.Event()
                 await self._added.wait()
 
@@ -97,9 +104,9 @@ class Fetcher:
             if flow.misses > MISSES_MAX:
                 flow.fail(error)
             else:
-                self._homeless.append(flow)
+                self._moved.append(flow)
         except NoLeader:
-            self._homeless.append(flow)
+            self._moved.append(flow)
         except Unreachable:
             raise
         except MillpondError as error:
@@ -109,11 +116,12 @@ class Fetcher:
                 flow.fail(UnknownTopic(f"topic {flow.partition.topic!r} does not exist any longer"))
                 return
             flow.misses, flow.topic_id = 0, topic_id
-            self._fetcher_of(leader.node_id).add(flow, leader)
+            if not flow.has_left:  # meanwhile
+                self._fetcher_of(leader.node_id).add(flow, leader)
 
     def _fetcher_of(self, node_id: int) -> "LeaderFetcher":
         if node_id not in self._leaders:
             self._leaders[node_id] = LeaderFetcher(
-                node_id, self._brokers, self._isolation, self._limits, self._tasks, self.add
+                node_id, self._brokers, self._isolation, self._limits, self._tasks, self._give_back
             )
         return self._leaders[node_id]

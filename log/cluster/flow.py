@@ -21,12 +21,15 @@ ENOUGH_BYTES: Final = 1 << 20
 
 
 class Waiting(NamedTuple):
-    """A batch that has come; `data` is None if a reader is not to see it."""
+    """A batch that has come; `data` is None if a reader is not to see it.
+
+    `data` is a copy: a part of an answer would keep all of it in memory.
+    """
 
     base_offset: Offset
     next_offset: Offset
     leader_epoch: int
-    data: memoryview | None
+    data: bytes | None
     size: int
 
 
@@ -106,14 +109,15 @@ class Flow:
         """Whether it brings a reader beyond this position."""
         return self.fetch_offset > position and not self.is_paused
 
-    def came(self, answer: PartitionData, *, is_all: bool) -> None:
-        """Keep what a leader has answered.
+    @property
+    def has_gap(self) -> bool:
+        """Whether its end, as it was told last, is beyond all that came with it."""
+        return self.end_offset > self.fetch_offset
 
-        Args:
-            answer: without an error.
-            is_all: whether the leader has more than this only beyond the end that it tells: then
-                compaction has left nothing up to there.
-        """
+    def came(self, answer: PartitionData) -> None:
+        """Keep what a leader has answered without an error."""
+        if self.error is not None:
+            return
         committed = self._isolation is Isolation.READ_COMMITTED
         self.end_offset = answer.last_stable_offset if committed else answer.high_watermark
         aborted = answer.aborted_transactions if committed else None
@@ -128,10 +132,20 @@ class Flow:
         except InvalidRecord as error:
             self.fail(InvalidRecord(f"{self.partition}: {error}"))
             return
-        if is_all and not answer.records and self.end_offset > self.fetch_offset:
-            self.fetch_offset = self.end_offset
-        if is_first or self.fetch_offset > before:
+        if answer.records and self.fetch_offset == before:
+            self.fail(
+                InvalidRecord(
+                    f"{self.partition}: no whole batch from offset {before} on is in the "
+                    f"{len(answer.records)} bytes that its leader sent"
+                )
+            )
+        elif is_first or self.fetch_offset > before:
             self._news()
+
+    def pass_gap(self) -> None:
+        """Go on at the end: its leader has nothing from `fetch_offset` up to there (`gaps.py`)."""
+        self.fetch_offset = self.end_offset
+        self._news()
 
     def resume(self) -> None:
         """Be read again."""
@@ -145,16 +159,24 @@ class Flow:
         self._news()
 
     def take(self, position: Offset, bytes_max: int) -> tuple[Fetched, int]:
-        """Hand over what follows a position, at least one batch; also say how many bytes."""
+        """Hand over what follows a position, at least one batch; also say how many bytes.
+
+        Nothing but an `error` follows a batch that can't be decoded.
+        """
         records: list[Record] = []
         next_offset, taken = position, 0
         while self._waiting and (not taken or taken + self._waiting[0].size <= bytes_max):
-            batch = self._waiting.popleft()
+            batch = self._waiting[0]
+            try:
+                decoded = () if batch.data is None else decode_batch(batch.data)
+            except InvalidRecord as error:
+                self._waiting.clear()
+                self.fetch_offset, taken = next_offset, self.waiting_bytes
+                self.fail(InvalidRecord(f"{self.partition}: {error}"))
+                break
+            self._waiting.popleft()
             next_offset, self.leader_epoch = batch.next_offset, batch.leader_epoch
             taken += batch.size
-            if batch.data is None:
-                continue
-            decoded = decode_batch(batch.data)
             if batch.base_offset < position:
                 decoded = [record for record in decoded if record.offset >= position]
             records.extend(decoded)
@@ -189,7 +211,7 @@ def _seen(data: bytes | memoryview, aborted: Iterable[AbortedTransaction]) -> It
             header.base_offset,
             header.next_offset,
             header.leader_epoch,
-            batch if is_data else None,
+            bytes(batch) if is_data else None,
             header.size,
         )
 

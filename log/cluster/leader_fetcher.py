@@ -6,9 +6,10 @@ a connection of its own and at most one request under way. Only the first one as
 others ask for a moment, again and again, until the first lane is back and takes over what they have:
 so in the long run there is one request under way, however many partitions are read.
 
-A partition is named once in a request. So two readers of the same one are served by different lanes.
+A partition is named once in a request. So two readers of the same one are served by different lanes, or
+take turns.
 
-Source: KIP-74 (limits of a response), KIP-98, KIP-320 (leader epochs).
+Source: KIP-74 (limits of a response), KIP-219 (throttling), KIP-320 (leader epochs), KIP-516.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -19,7 +20,7 @@ import anyio.abc
 
 from ..errors import MillpondError, OffsetOutOfRange, Unreachable
 from ..model import Isolation, TopicPartition
-from ..wire.error_codes import ErrorCode
+from ..wire.error_codes import RETRIABLE, ErrorCode
 from ..wire.messages.fetch import (
     FETCH,
     FetchPartition,
@@ -28,11 +29,14 @@ from ..wire.messages.fetch import (
     FetchTopic,
     PartitionData,
 )
+from ..wire.schema import NO_UUID
 from .address import FetchLimits
-from .brokers import MISSING, Brokers, Leader
+from .brokers import Brokers, Leader
 from .connection import BrokerConnection
 from .failures import refusal
 from .flow import Flow
+from .gaps import pass_gaps
+from .offsets import failure_of
 
 LANES_MAX: Final = 3
 IMPATIENT_MS: Final = 50
@@ -47,16 +51,7 @@ WAITING_BYTES_MAX: Final = 64 << 20
 
 IDS_SINCE: Final = 13
 
-NOT_HERE: Final = MISSING | {
-    ErrorCode.INCONSISTENT_TOPIC_ID,
-    ErrorCode.NOT_LEADER_OR_FOLLOWER,
-    ErrorCode.FENCED_LEADER_EPOCH,
-    ErrorCode.UNKNOWN_LEADER_EPOCH,
-    ErrorCode.LEADER_NOT_AVAILABLE,
-    ErrorCode.REPLICA_NOT_AVAILABLE,
-    ErrorCode.OFFSET_NOT_AVAILABLE,
-    ErrorCode.KAFKA_STORAGE_ERROR,
-}
+NOT_NOW: Final = RETRIABLE - {ErrorCode.CORRUPT_MESSAGE}
 """After these, it is found out anew who leads a partition."""
 
 
@@ -174,16 +169,25 @@ class LeaderFetcher:
         self._wait_ms[lane] = 0
         for flow in asked:
             flow.is_asked_for = False
+        self._news.set()  # others may have left these to this lane, or now leave this one theirs
 
     async def _ask(self, lane: int, connection: BrokerConnection, asked: list[Flow]) -> None:
+        asked = [flow for flow in asked if flow in self._flows]  # some left during the connect
+        if not asked:
+            return
         wait_ms = self._wait_ms[lane]
         request = self._request(asked, wait_ms)
-        answer = await connection.ask(FETCH, request, wait_ms / 1000 + ANSWER_S)
+        has_ids = all(topic.topic_id != NO_UUID for topic in request.topics)
+        version = connection.version(FETCH, FETCH.last if has_ids else IDS_SINCE - 1)
+        answer = await connection.ask(FETCH, request, wait_ms / 1000 + ANSWER_S, version)
         if answer.error_code != ErrorCode.NONE:
-            raise refusal(answer.error_code, connection.broker)
-        has_ids = connection.version(FETCH) >= IDS_SINCE
-        if not self._hand_out(asked, answer, has_ids) and lane:
-            self._bridged.update(flow for flow in asked if flow in self._flows)
+            raise failure_of(answer.error_code, connection.broker)
+        came = self._hand_out(asked, answer, has_ids=version >= IDS_SINCE)
+        if not any(data.records for _, data in came):
+            if lane:
+                self._bridged.update(flow for flow in asked if flow in self._flows)
+            await self._pass_gaps(connection, came)
+        await anyio.sleep(answer.throttle_time_ms / 1000)
 
     def _request(self, asked: Collection[Flow], wait_ms: int) -> FetchRequest:
         waiting = sum(flow.waiting_bytes for flow in self._flows)
@@ -214,8 +218,10 @@ class LeaderFetcher:
 
     # -- what comes of it ----------------------------------------------------------------------
 
-    def _hand_out(self, asked: list[Flow], answer: FetchResponse, has_ids: bool) -> bool:
-        """Give flows what has come of them; return whether anything has."""
+    def _hand_out(
+        self, asked: list[Flow], answer: FetchResponse, *, has_ids: bool
+    ) -> list[tuple[Flow, PartitionData]]:
+        """Give flows what has come for them; return that."""
         flows = {
             (flow.topic_id if has_ids else flow.partition.topic, flow.partition.partition): flow
             for flow in asked
@@ -236,13 +242,28 @@ class LeaderFetcher:
             if flow in self._flows:
                 self._flows[flow] = self._flows.pop(flow)
         for flow, data in came:
-            self._came(flow, data, is_all=not has_records)
-        return bool(has_records)
+            self._came(flow, data)
+        return came
 
-    def _came(self, flow: Flow, data: PartitionData, *, is_all: bool) -> None:
+    async def _pass_gaps(
+        self, connection: BrokerConnection, came: Iterable[tuple[Flow, PartitionData]]
+    ) -> None:
+        """Let flows go on at their ends if there is nothing before, as nothing has come of any."""
+        stuck = {
+            flow: self._flows[flow]
+            for flow, data in came
+            if flow in self._flows
+            and flow.error is None
+            and flow.has_gap
+            and data.preferred_read_replica < 0  # else it was sent on to another broker (KIP-392)
+        }
+        if stuck:
+            await pass_gaps(connection, stuck, ANSWER_S)
+
+    def _came(self, flow: Flow, data: PartitionData) -> None:
         if data.error_code == ErrorCode.NONE:
-            flow.came(data, is_all=is_all)
-        elif data.error_code in NOT_HERE:
+            flow.came(data)
+        elif data.error_code in NOT_NOW:
             self._move_away(flow)
         elif data.error_code == ErrorCode.OFFSET_OUT_OF_RANGE:
             flow.fail(OffsetOutOfRange(flow.partition, flow.fetch_offset, -1, -1))

@@ -15,9 +15,10 @@ from ..wire.messages.list_offsets import (
     ListOffsetsPartition,
     ListOffsetsPartitionResponse,
     ListOffsetsRequest,
+    ListOffsetsResponse,
     ListOffsetsTopic,
 )
-from .brokers import Brokers, Leader
+from .brokers import ATTEMPT_S, Brokers, Leader
 from .client import Client
 from .failures import refusal
 
@@ -113,63 +114,72 @@ class Offsets:
         deadline = time.monotonic() + self._client.address.timeout_s
         found: dict[TopicPartition, Found] = {}
         while True:
+            left_s = deadline - time.monotonic()
             missing = {each: when for each, when in times.items() if each not in found}
             if not missing:
                 return {each: found[each] for each in times}
             try:
-                found.update(await self._ask_leaders(missing, isolation))
+                await self._ask_leaders(missing, isolation, found, max(left_s, ATTEMPT_S))
             except Unreachable:
-                if time.monotonic() > deadline:
+                if left_s <= 0:
                     raise
                 await anyio.sleep(RETRY_PAUSE_S)
 
     async def _ask_leaders(
-        self, times: Mapping[TopicPartition, Timestamp], isolation: Isolation
-    ) -> dict[TopicPartition, Found]:
-        """Ask each leader once, all at the same time; return what they have found.
+        self,
+        times: Mapping[TopicPartition, Timestamp],
+        isolation: Isolation,
+        found: dict[TopicPartition, Found],
+        wait_s: float,
+    ) -> None:
+        """Ask each leader once, all at the same time; add what they answer to `found`.
 
         Raises:
-            MillpondError: what one of those has come to that have not.
+            Unreachable: not all have answered, but may do so later.
+            MillpondError: what the question has come to otherwise.
         """
         by_node: dict[int, dict[TopicPartition, Leader]] = {}
         for each in times:
             leader = await self._brokers.leader(each)
             by_node.setdefault(leader.node_id, {})[each] = leader
-        found: dict[TopicPartition, Found] = {}
         failures: list[MillpondError] = []
 
         async def ask(node_id: int, leaders: Mapping[TopicPartition, Leader]) -> None:
-            request = _request(times, leaders, isolation)
+            request = list_offsets_request(times, leaders, isolation)
             try:
-                answer = await self._brokers.ask(node_id, LIST_OFFSETS, request)
+                answer = await self._brokers.ask(node_id, LIST_OFFSETS, request, wait_s)
             except MillpondError as error:
                 failures.append(error)
-                for each, leader in leaders.items():
-                    self._brokers.forget(each, leader)
-                return
-            for topic in answer.topics:
-                for one in topic.partitions:
-                    each = TopicPartition(topic.name, one.partition_index)
-                    if one.error_code == ErrorCode.NONE:
-                        found[each] = one
-                    else:
-                        failures.append(_failure(one.error_code, each))
-                        self._brokers.forget(each, leaders[each])
+                answer = ListOffsetsResponse(topics=[])
+            answered = {
+                TopicPartition(topic.name, one.partition_index): one
+                for topic in answer.topics
+                for one in topic.partitions
+            }
+            for each, leader in leaders.items():
+                one = answered.get(each)
+                if one is not None and one.error_code == ErrorCode.NONE:
+                    found[each] = one
+                    continue
+                self._brokers.forget(each, leader)
+                if one is not None:
+                    failures.append(failure_of(one.error_code, each))
+                else:
+                    failures.append(Unreachable(f"{each}: its leader does not answer for it"))
 
         async with anyio.create_task_group() as tasks:
             for node_id, leaders in by_node.items():
                 tasks.start_soon(ask, node_id, leaders)
-        for failure in failures:
-            if not isinstance(failure, Unreachable):
-                raise failure
-        return found
+        if failures:
+            raise min(failures, key=lambda failure: isinstance(failure, Unreachable))
 
 
-def _request(
+def list_offsets_request(
     times: Mapping[TopicPartition, Timestamp],
     leaders: Mapping[TopicPartition, Leader],
     isolation: Isolation,
 ) -> ListOffsetsRequest:
+    """Return what a leader is asked of all its partitions."""
     topics: dict[str, ListOffsetsTopic] = {}
     for each, leader in leaders.items():
         topic = topics.setdefault(each.topic, ListOffsetsTopic(name=each.topic, partitions=[]))
@@ -185,7 +195,7 @@ def _request(
     )
 
 
-def _failure(code: int, partition: TopicPartition) -> MillpondError:
-    """Return what a leader has refused; `Unreachable` if another one may not."""
-    refused = refusal(code, partition)
+def failure_of(code: int, subject: object) -> MillpondError:
+    """Return what a broker has refused; `Unreachable` if it, or another one, may not do so later."""
+    refused = refusal(code, subject)
     return Unreachable(str(refused)) if code in RETRIABLE else refused

@@ -4,6 +4,7 @@ What has come of a partition waits there until it is read, partitions in turns. 
 nothing: what comes meanwhile is there for the next one.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
@@ -37,15 +38,16 @@ class ClusterReader:
         self._is_even = True
 
     def assign(self, positions: Mapping[TopicPartition, Offset]) -> None:
-        fetcher = self._fetcher()
-        fetcher.leave(self._flows.values())
+        if self._flows:
+            self._fetcher().leave(self._flows.values())
         self._positions = dict(positions)
         self._flows = {
             partition: Flow(partition, offset, self._isolation, self._wake)
             for partition, offset in positions.items()
         }
         self._is_even = False
-        fetcher.add(self._flows.values())
+        if self._flows:
+            self._fetcher().add(self._flows.values())
         self._wake()
 
     def pause(self, partitions: Iterable[TopicPartition]) -> None:
@@ -63,18 +65,16 @@ class ClusterReader:
         self, *, bytes_max: int = 1 << 20, wait_max_s: float | None = None
     ) -> list[Fetched]:
         await anyio.lowlevel.checkpoint()
-        deadline = None if wait_max_s is None else time.monotonic() + wait_max_s
+        deadline = math.inf if wait_max_s is None else time.monotonic() + wait_max_s
         while True:
+            left_s = deadline - time.monotonic()
             if not self._is_even:
-                await self._wait_until_even()
-            found = self._take(bytes_max)
-            if found:
-                return found
+                await self._wait_until_even(min(left_s, EVEN_S))
             await self._raise_failure()
-            left_s = None if deadline is None else deadline - time.monotonic()
-            if left_s is not None and left_s <= 0:
-                return []
             self._news = anyio.Event()
+            found = self._take(bytes_max)
+            if found or left_s <= 0:
+                return found
             with anyio.move_on_after(left_s):
                 await self._news.wait()
 
@@ -84,8 +84,8 @@ class ClusterReader:
     def _wake(self) -> None:
         self._news.set()
 
-    async def _wait_until_even(self) -> None:
-        with anyio.move_on_after(EVEN_S):
+    async def _wait_until_even(self, wait_s: float) -> None:
+        with anyio.move_on_after(wait_s):
             while any(flow.is_awaited for flow in self._flows.values()):
                 self._news = anyio.Event()
                 await self._news.wait()
@@ -94,7 +94,7 @@ class ClusterReader:
     async def _raise_failure(self) -> None:
         """Raise what a flow has come to, once all before it was handed over."""
         for partition, flow in self._flows.items():
-            if flow.error is None or flow.is_paused:
+            if flow.error is None or flow.is_paused or flow.has_news(self._positions[partition]):
                 continue
             if isinstance(flow.error, OffsetOutOfRange):
                 starts = await self._offsets.starts([partition])
@@ -116,8 +116,10 @@ class ClusterReader:
             if bytes_max <= 0:
                 break
             share = bytes_max // (len(ready) - served)
-            one, size = flow.take(self._positions.pop(flow.partition), share)
+            position = self._positions.pop(flow.partition)
+            one, size = flow.take(position, share)
             self._positions[flow.partition] = one.next_offset
             bytes_max -= size
-            fetched.append(one)
+            if one.next_offset > position:
+                fetched.append(one)
         return fetched

@@ -49,6 +49,7 @@ class Broker:
 
     address: str
     log_directory: Path | None  # None: we did not start it, so we don't know
+    kill: Callable[[], None] | None = None
 
 
 @contextlib.contextmanager
@@ -87,7 +88,7 @@ def apache_kafka(
     port = int(properties.read_text().split("listeners=PLAINTEXT://127.0.0.1:")[1].split(",")[0])
     with _running([*java, "kafka.Kafka", str(properties)], data) as (process, output):
         _wait_until(process, output, lambda: _accepts_connections(port))
-        yield Broker(f"127.0.0.1:{port}", data / "log")
+        yield Broker(f"127.0.0.1:{port}", data / "log", process.kill)
 
 
 def _format_for_kafka(

@@ -1,10 +1,12 @@
-"""What befalls workers in `test_cluster_chaos.py`, and what goes on beside it: input that never ends, and a watch.
+"""What befalls workers and their broker in `test_cluster_chaos.py`, and a watch over what it does to partitions.
 
 Everything that befalls them is drawn from one seed. Two workers at least are always fit for work, so that
-input which waits for long tells of something else than that nobody is there.
+input which waits for long tells of something else than that nobody is there. A worker that is started
+often has the name of one that is gone: it finds that one's directory, with state that is old by then.
 """
 
 import contextlib
+import operator
 import random
 import threading
 import time
@@ -13,19 +15,23 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, Protocol
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from millpond.tests.clients import brokers, java_runtime
-from millpond.tests.crash.test_broker_kill import Broker as OurProcess
-from millpond.tests.twins.counting_app import CHANGELOG, COUNTED, NUMBERS, TASKS_GROUP
+from millpond.tests.crash.cluster_history import PARTITIONS, PATIENCE_S, QUIET
+from millpond.tests.twins.broker_process import BrokerProcess
+from millpond.tests.twins.counting_app import NUMBERS, TASKS_GROUP
 from millpond.tests.twins.workers import Workers
 
-PARTITIONS: Final = 8
-KEYS: Final = 40
-PER_BURST: Final = 20
-BURST_S: Final = 0.05
-PATIENCE_S: Final = 90
-QUIET: Final = {"log_level": 0, "error_cb": lambda _error: None}
+WORKERS_FIRST: Final = 3
+WORKERS_MAX: Final = 5
+FIT_MIN: Final = 2
+"""So many are neither paused nor gone, whatever happens."""
+
+SETTINGS: Final = {
+    "group.initial.rebalance.delay.ms": 0,
+    "group.min.session.timeout.ms": 500,
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": 500,
+}
 
 
 class Restartable(Protocol):
@@ -33,28 +39,46 @@ class Restartable(Protocol):
 
     address: str
 
-    def restart(self) -> None: ...
+    def restart(self, *, kill: bool) -> None: ...
 
     def end(self) -> None: ...
 
 
 class Ours:
-    """Millpond's broker: it is killed, and started again."""
+    """Millpond's broker."""
 
     def __init__(self, data: Path) -> None:
-        self._process = OurProcess(data)
-        self.address = self._process.address
+        self._data = data
+        self.address = "127.0.0.1:0"
+        self._start()
 
-    def restart(self) -> None:
-        self._process.kill()
-        self._process.start()
+    def _start(self) -> None:
+        options = [f"--set={name}={value}" for name, value in SETTINGS.items()]
+        self._process = BrokerProcess(self._data, *options, listen=self.address)
+        self._process.__enter__()
+        self.address = f"127.0.0.1:{self._process.port}"
+
+    def restart(self, *, kill: bool) -> None:
+        self._end(kill=kill)
+        self._start()
 
     def end(self) -> None:
-        self._process.stop()
+        self._end(kill=False)
+
+    def _end(self, *, kill: bool) -> None:
+        assert self._process.process.poll() is None, f"it ended by itself: {self._process.told()}"
+        if kill:
+            self._process.process.kill()
+            told = self._process.wait()[1]
+        else:
+            code, told = self._process.stop()
+            assert code == 0, told
+        self._process.__exit__(None, None, None)
+        assert "Traceback" not in told, told
 
 
 class Kafka:
-    """Apache Kafka: it is stopped in order, and started again."""
+    """Apache Kafka."""
 
     def __init__(self, data: Path) -> None:
         self._data = data
@@ -63,9 +87,13 @@ class Kafka:
 
     def _start(self) -> None:
         kafka = brokers.apache_kafka(self._data, java_runtime.JARS)
-        self.address = self._running.enter_context(kafka).address
+        self._broker = self._running.enter_context(kafka)
+        self.address = self._broker.address
 
-    def restart(self) -> None:
+    def restart(self, *, kill: bool) -> None:
+        if kill:
+            assert self._broker.kill is not None
+            self._broker.kill()
         self._running.close()
         self._start()
 
@@ -74,24 +102,37 @@ class Kafka:
 
 
 class Chaos:
-    """Draws what happens next, and lets it happen."""
+    """Draws what happens next, and lets it happen.
+
+    Attributes:
+        happened: how often each thing has.
+        story: what has happened, and when.
+        start_s: how long the first workers took from their start until each partition had moved.
+    """
 
     def __init__(
         self, seed: int, workers: Workers, broker: Restartable, watch: "Watch", session_s: float
     ) -> None:
         self.happened: Counter[str] = Counter()
+        self.story: list[str] = []
+        self.start_s = 0.0
         self._chance = random.Random(seed)
         self._workers = workers
         self._broker = broker
         self._watch = watch
         self._session_s = session_s
         self._resume_at: dict[str, float] = {}
-        self._number = 0
+        self._gone: list[str] = []
+        self._count = 0
+        self._begun = time.monotonic()
 
     def run(self, duration_s: float, restarts: int) -> None:
         """Let things happen; the broker is restarted so many times, in equal distances."""
-        self._add(3)
+        begun = self._begun = time.monotonic()
+        for _ in range(WORKERS_FIRST):
+            self._add()
         self._watch.until_all_moved(PATIENCE_S)
+        self.start_s = time.monotonic() - begun
         begun = time.monotonic()
         restart_at = [begun + duration_s * (n + 1) / (restarts + 1) for n in range(restarts)]
         while (now := time.monotonic()) < begun + duration_s:
@@ -107,37 +148,47 @@ class Chaos:
         self._workers.check()
 
     def _one_thing(self) -> None:
-        fit = [name for name in self._workers.running if name not in self._resume_at]
-        # Of what may happen now, what has happened least: so even a short run has some of all.
-        possible: dict[str, Callable[[str], None]] = {}
-        if len(self._workers.running) < 5:
-            possible["added"] = lambda _: self._add(1)
-        if len(fit) > 2:
-            possible |= {"killed": self._kill, "paused": self._pause, "stopped": self._stop}
+        running = list(self._workers.running)
+        fit = [name for name in running if name not in self._resume_at]
+        possible: dict[str, Callable[[], None]] = {}
+        if len(running) < WORKERS_MAX:
+            possible["added"] = self._add
+        if len(fit) > FIT_MIN:
+            victim, stopped = self._chance.choice(fit), self._chance.choice(running)
+            possible["killed"] = lambda: self._kill(victim)
+            possible["paused"] = lambda: self._pause(victim)
+            possible["stopped"] = lambda: self._stop(stopped)
         if possible:
+            # What has happened least is likely: so even a short run has some of all.
             weights = [1 / (1 + self.happened[what]) for what in possible]
             (chosen,) = self._chance.choices(list(possible.values()), weights)
-            chosen(self._chance.choice(fit))
+            chosen()
 
-    def _add(self, count: int) -> None:
-        for _ in range(count):
-            self._number += 1
-            self._workers.start(f"worker-{self._number}")
-            self.happened["added"] += 1
+    def _add(self) -> None:
+        if self._gone and self._chance.random() < 0.5:
+            name = self._gone.pop(self._chance.randrange(len(self._gone)))
+        else:
+            self._count += 1
+            name = f"worker-{self._count}"
+        self._tell("added", name)
+        self._workers.start(name)
 
     def _kill(self, name: str) -> None:
+        self._tell("killed", name)
         self._workers.kill(name)
-        self.happened["killed"] += 1
+        self._gone.append(name)
 
     def _pause(self, name: str) -> None:
-        self._workers.pause(name)
         pause_s = self._chance.choice([0.3, 1.5, 3.0]) * self._session_s
+        self._tell("paused", f"{name} for {pause_s:.1f} s")
+        self._workers.pause(name)
         self._resume_at[name] = time.monotonic() + pause_s
-        self.happened["paused"] += 1
 
     def _stop(self, name: str) -> None:
+        self._tell("stopped", name)
+        self._resume_at.pop(name, None)  # which `stop` does
         self._workers.stop(name)
-        self.happened["stopped"] += 1
+        self._gone.append(name)
 
     def _resume_due(self, now: float) -> None:
         for name, due in list(self._resume_at.items()):
@@ -149,48 +200,15 @@ class Chaos:
         self._workers.resume(name)
 
     def _restart_broker(self) -> None:
+        """Kill it, and the next time stop it in order."""
+        what = min("broker killed", "broker stopped", key=lambda each: self.happened[each])
+        self._tell(what, "")
         with self._watch.blind():
-            self._broker.restart()
-        self.happened["broker restarted"] += 1
+            self._broker.restart(kill=what == "broker killed")
 
-
-class Input(threading.Thread):
-    """Sends numbers until it is told to end; each goes to the broker once, whatever happens to that."""
-
-    def __init__(self, address: str, seed: int) -> None:
-        super().__init__(name="input", daemon=True)
-        self._chance = random.Random(seed)
-        self._ending = threading.Event()
-        self.sent = 0
-        self._producer = Producer(
-            {
-                "bootstrap.servers": address,
-                "enable.idempotence": True,
-                "linger.ms": 5,
-                "message.timeout.ms": 0,
-                "partitioner": "murmur2_random",
-                **QUIET,
-            }
-        )
-
-    def run(self) -> None:
-        while not self._ending.wait(BURST_S):
-            for _ in range(PER_BURST):
-                key = f"key-{self._chance.randrange(KEYS)}"
-                self._producer.produce(NUMBERS, str(self.sent).encode(), key.encode())
-                self.sent += 1
-            self._producer.poll(0)
-
-    @contextlib.contextmanager
-    def coming(self) -> Iterator[None]:
-        """Send meanwhile; at the end wait until all is there."""
-        self.start()
-        try:
-            yield
-        finally:
-            self._ending.set()
-            self.join()
-        assert self._producer.flush(PATIENCE_S) == 0
+    def _tell(self, what: str, whom: str) -> None:
+        self.happened[what] += 1
+        self.story.append(f"{time.monotonic() - self._begun:.1f} s: {what} {whom}")
 
 
 class Watch(threading.Thread):
@@ -209,6 +227,7 @@ class Watch(threading.Thread):
         self._no_broker = threading.Lock()
         self._committed = [-1] * PARTITIONS
         self._moved_at = [time.monotonic()] * PARTITIONS
+        self._looks = 0
         self.longest_s = 0.0
         self.behind = [1] * PARTITIONS
 
@@ -222,7 +241,10 @@ class Watch(threading.Thread):
             self._consumer.get_watermark_offsets(partition, timeout=5)[1]
             for partition in self._partitions
         ]
-        committed = [each.offset for each in self._consumer.committed(self._partitions, timeout=5)]
+        told = self._consumer.committed(self._partitions, timeout=5)
+        if any(each.error for each in told):
+            return
+        committed = [each.offset for each in told]
         now = time.monotonic()
         for number in range(PARTITIONS):
             self.behind[number] = ends[number] - max(committed[number], 0)
@@ -231,6 +253,7 @@ class Watch(threading.Thread):
                 self._moved_at[number] = now
             elif committed[number] >= 0:
                 self.longest_s = max(self.longest_s, now - self._moved_at[number])
+        self._looks += 1
 
     @contextlib.contextmanager
     def blind(self) -> Iterator[None]:
@@ -240,12 +263,14 @@ class Watch(threading.Thread):
             self._moved_at = [time.monotonic()] * PARTITIONS
 
     def until_all_moved(self, within_s: float) -> None:
-        """Wait until something is committed in every partition."""
-        self._until(lambda: min(self._committed) > 0, within_s)
+        """Wait until something more is committed in every partition."""
+        before = list(self._committed)
+        self._until(lambda: all(map(operator.gt, self._committed, before)), within_s)
 
     def until_done(self, within_s: float) -> None:
         """Wait until nothing waits."""
-        self._until(lambda: not any(self.behind), within_s)
+        begun_by_now = self._looks + 1
+        self._until(lambda: self._looks > begun_by_now and not any(self.behind), within_s)
 
     def _until(self, reached: Callable[[], bool], within_s: float) -> None:
         deadline = time.monotonic() + within_s
@@ -264,60 +289,3 @@ class Watch(threading.Thread):
             self._ending.set()
             self.join()
             self._consumer.close()
-
-
-def make_topics(address: str) -> None:
-    """Create what comes in and what goes out."""
-    admin = AdminClient({"bootstrap.servers": address, **QUIET})
-    topics = [NewTopic(name, PARTITIONS, 1) for name in (NUMBERS, COUNTED)]
-    for made in admin.create_topics(topics).values():
-        made.result(PATIENCE_S)
-
-
-def read_topic(address: str, topic: str) -> list[list[tuple[bytes, bytes]]]:
-    """Return key and value of all that is committed, of each partition."""
-    _wait_until_decided(address, topic)
-    settings = {
-        "bootstrap.servers": address,
-        "group.id": "historian",
-        "isolation.level": "read_committed",
-        "enable.partition.eof": True,
-        "enable.auto.commit": False,
-        **QUIET,
-    }
-    consumer = Consumer(settings)
-    consumer.assign([TopicPartition(topic, number, 0) for number in range(PARTITIONS)])
-    found: list[list[tuple[bytes, bytes]]] = [[] for _ in range(PARTITIONS)]
-    at_end: set[int] = set()
-    deadline = time.monotonic() + PATIENCE_S
-    while len(at_end) < PARTITIONS:
-        assert time.monotonic() < deadline, f"{topic}: not read to its end"
-        for message in consumer.consume(1000, 0.5):
-            if message.error() is not None:
-                at_end.add(message.partition())
-            else:
-                found[message.partition()].append((message.key(), message.value()))
-    consumer.close()
-    return found
-
-
-def read_table(address: str) -> dict[bytes, bytes]:
-    """Return what the changelog says of each key."""
-    return {key: value for partition in read_topic(address, CHANGELOG) for key, value in partition}
-
-
-def _wait_until_decided(address: str, topic: str) -> None:
-    """Wait until no transaction is open: what the killed have left open ends by its timeout."""
-    admin = AdminClient({"bootstrap.servers": address, **QUIET})
-    asked = {TopicPartition(topic, number): OffsetSpec.latest() for number in range(PARTITIONS)}
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
-        seen = [
-            [future.result(PATIENCE_S).offset for future in listed.values()]
-            for isolation in IsolationLevel
-            if (listed := admin.list_offsets(asked, isolation_level=isolation))
-        ]
-        if seen[0] == seen[1]:
-            return
-        assert time.monotonic() < deadline, f"{topic}: a transaction hangs: {seen}"
-        time.sleep(0.1)

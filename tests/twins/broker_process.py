@@ -22,6 +22,7 @@ class BrokerProcess:
         self,
         data: Path,
         *options: str,
+        listen: str = "127.0.0.1:0",
         file_bytes_max: int | None = None,
         files_max: int | None = None,
     ) -> None:
@@ -31,7 +32,7 @@ class BrokerProcess:
             resource.RLIMIT_NOFILE: files_max,
         }
         self._command = [sys.executable, "-m", "millpond.streams.cli", "broker"]
-        self._command += ["--data", str(data), "--listen", "127.0.0.1:0", *options]
+        self._command += ["--data", str(data), "--listen", listen, *options]
         self.ready_line = ""
         self.port = 0
 

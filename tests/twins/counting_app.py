@@ -1,7 +1,7 @@
 """An app in which any loss or repetition shows: each output carries its input's number, and the count of its key.
 
 What it is to be like besides, the environment says, since its workers are processes:
-``MILLPOND_TESTS_SETTINGS`` holds a JSON object: session_timeout_ms, standby_replicas.
+``MILLPOND_TESTS_SETTINGS`` holds a JSON object: session_timeout_ms, standby_replicas, client.
 """
 
 import json
@@ -23,6 +23,7 @@ def make_app(settings: str) -> mp.App:
         settings=mp.Settings(
             session_timeout=timedelta(milliseconds=told.get("session_timeout_ms", 10_000)),
             standby_replicas=told.get("standby_replicas", 0),
+            client=told.get("client", {}),
             flush_interval=timedelta(seconds=1),
             shutdown_timeout=timedelta(seconds=5),
         ),

@@ -47,6 +47,10 @@ class Worker:
         """Return the last of what it printed."""
         return self.log.read_text(errors="replace")[-TAIL_CHARACTERS:]
 
+    def was_stopped_while_it_began(self, code: int) -> bool:
+        """Whether a signal came before anything was there that handles it."""
+        return code == -signal.SIGTERM and not self.told()
+
     def check(self) -> None:
         """Raise WorkerEnded if it doesn't run any more."""
         code = self.process.poll()
@@ -139,7 +143,7 @@ class Workers:
                 worker.process.kill()
                 worker.process.wait()
                 raise AssertionError(f"worker {name!r} does not stop:\n{worker.told()}") from None
-            if code != 0:
+            if code != 0 and not worker.was_stopped_while_it_began(code):
                 raise WorkerEnded(f"worker {name!r} stopped with {code}:\n{worker.told()}")
 
     def check(self) -> None:
