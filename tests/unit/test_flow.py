@@ -1,70 +1,388 @@
-"""A burst goes in, a smooth flow comes out."""
+"""A partition on its way to a reader, against a list of batches that is looked through the slow way.
 
-from datetime import timedelta
-from typing import Any
+Hypothesis writes a partition: plain batches and those of transactions that overlap, compressed or not, with
+offsets missing between batches and at their ends, as compaction leaves it. Then a leader answers, each time
+some batches and what is aborted among them, while a reader takes what it likes.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import pytest
-from millpond.log.errors import ConfigError
-from millpond.streams.flow import Bucket, Flow, Rate
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from millpond.log.batch import HEADER, HEADER_SIZE, stamp, stamp_crc
+from millpond.log.cluster.flow import ENOUGH_BYTES, Flow
+from millpond.log.errors import InvalidRecord, UnknownTopic
+from millpond.log.model import Compression, Isolation, NewRecord, Record, TopicPartition
+from millpond.log.records import encode_batch, encode_marker, read_header
+from millpond.log.wire.messages.fetch import AbortedTransaction, PartitionData
 
-SECOND = timedelta(seconds=1)
+ORDERS = TopicPartition("orders", 0)
+TIME = 1_700_000_000_000
+PLENTY = 1 << 30
 
-
-def test_a_burst_is_let_through_at_once_and_then_one_by_one() -> None:
-    bucket = Bucket(Rate(10, per=SECOND), burst=2)
-    assert [bucket.take(1, now=0) for _ in range(5)] == [0, 0, 100, 200, 300]
-
-
-def test_an_idle_bucket_fills_up_to_its_burst_and_no_further() -> None:
-    bucket = Bucket(Rate(10, per=SECOND), burst=2)
-    for _ in range(2):
-        bucket.take(1, now=0)
-    assert [bucket.take(1, now=3_600_000) for _ in range(3)] == [0, 0, 100]
+Seen = list[tuple[int, bytes | None]]
 
 
-def test_by_default_a_burst_is_what_flows_in_a_tenth_of_a_second() -> None:
-    assert Bucket(Rate(200, per=SECOND)).burst == 20
-    assert Bucket(Rate(1, per=timedelta(minutes=5))).burst == 1
+@dataclass
+class Transaction:
+    """Of one producer; `marker` is the marker's offset, -1 while there is none."""
+
+    producer_id: int
+    first_offset: int
+    marker: int = -1
+    is_aborted: bool = False
 
 
-def test_a_batch_larger_than_the_burst_waits_until_it_is_paid() -> None:
-    bucket = Bucket(Rate(1000, per=SECOND), burst=100)
-    assert bucket.take(500, now=0) == 400
-    assert bucket.take(1, now=400) == 1
+@dataclass
+class Batch:
+    """One batch; markers have no values."""
+
+    base_offset: int
+    next_offset: int
+    data: bytes
+    values: Sequence[bytes] = ()
+    transaction: Transaction | None = None
 
 
-def test_slow_rates_and_fractions_of_a_millisecond_add_up() -> None:
-    bucket = Bucket(Rate(3, per=timedelta(milliseconds=10)), burst=1)
-    waits = [bucket.take(1, now=0) for _ in range(301)]
-    assert waits[:7] == [0, 4, 7, 10, 14, 17, 20]
-    assert waits[300] == 1000
+@dataclass
+class Partition:
+    """What a leader has."""
+
+    batches: list[Batch] = field(default_factory=list)
+    transactions: list[Transaction] = field(default_factory=list)
+
+    @property
+    def end(self) -> int:
+        return self.batches[-1].next_offset if self.batches else 0
+
+    @property
+    def stable_end(self) -> int:
+        return min([t.first_offset for t in self.transactions if t.marker < 0], default=self.end)
+
+    def add(
+        self,
+        count: int,
+        producer_id: int | None = None,
+        compression: Compression = Compression.NONE,
+        *,
+        gap: int = 0,
+        lost: int = 0,
+    ) -> None:
+        """Append a batch, `gap` offsets further on; its last `lost` records were compacted away."""
+        base = self.end + gap
+        values = [b"%d" % (base + i) for i in range(count)]
+        encoded = encode_batch(
+            [NewRecord(None, value, TIME) for value in values],
+            producer_id=-1 if producer_id is None else producer_id,
+            producer_epoch=0,
+            base_sequence=0,
+            transactional=producer_id is not None,
+            compression=compression,
+        )
+        reach(encoded, count - 1 + lost)
+        transaction = None if producer_id is None else self._open(producer_id, base)
+        self._append(encoded, base, values, transaction)
+
+    def finish(self, producer_id: int, *, commit: bool) -> None:
+        """Append a marker, if there is something to end."""
+        transaction = self._transaction_of(producer_id)
+        if transaction is None:
+            return
+        transaction.marker, transaction.is_aborted = self.end, not commit
+        marker = encode_marker(
+            commit=commit,
+            producer_id=producer_id,
+            producer_epoch=0,
+            coordinator_epoch=0,
+            timestamp=TIME,
+        )
+        self._append(marker, self.end, [], transaction)
+
+    def answer(
+        self, offset: int, isolation: Isolation, count: int, rng: random.Random
+    ) -> PartitionData:
+        """Return some batches from an offset on, with what a leader tells of aborted transactions."""
+        committed = isolation is Isolation.READ_COMMITTED
+        limit = self.stable_end if committed else self.end
+        sent = [b for b in self.batches if offset < b.next_offset and b.base_offset < limit][:count]
+        reach = sent[-1].next_offset + rng.choice([0, 0, 5, 100]) if sent else offset
+        aborted = [
+            AbortedTransaction(producer_id=t.producer_id, first_offset=t.first_offset)
+            for t in self.transactions
+            if t.is_aborted and t.marker >= offset and t.first_offset < reach
+        ]
+        rng.shuffle(aborted)
+        return PartitionData(
+            partition_index=0,
+            high_watermark=self.end,
+            last_stable_offset=self.stable_end,
+            aborted_transactions=aborted if committed else None,
+            records=b"".join(batch.data for batch in sent),
+        )
+
+    def seen(self, offset: int, isolation: Isolation) -> Seen:
+        """Return what a reader is to get from an offset on."""
+        committed = isolation is Isolation.READ_COMMITTED
+        return [
+            (batch.base_offset + i, value)
+            for batch in self.batches
+            if not committed
+            or (
+                batch.base_offset < self.stable_end
+                and not (batch.transaction and batch.transaction.is_aborted)
+            )
+            for i, value in enumerate(batch.values)
+            if batch.base_offset + i >= offset
+        ]
+
+    def _open(self, producer_id: int, offset: int) -> Transaction:
+        transaction = self._transaction_of(producer_id)
+        if transaction is None:
+            transaction = Transaction(producer_id, offset)
+            self.transactions.append(transaction)
+        return transaction
+
+    def _transaction_of(self, producer_id: int) -> Transaction | None:
+        mine = (t for t in self.transactions if t.producer_id == producer_id and t.marker < 0)
+        return next(mine, None)
+
+    def _append(
+        self,
+        encoded: bytearray,
+        base: int,
+        values: Sequence[bytes],
+        transaction: Transaction | None,
+    ) -> None:
+        stamp(encoded, base, 7)
+        header = read_header(encoded)
+        self.batches.append(Batch(base, header.next_offset, bytes(encoded), values, transaction))
 
 
-def test_time_that_goes_back_stands_still() -> None:
-    bucket = Bucket(Rate(10, per=SECOND), burst=1)
-    assert bucket.take(1, now=1000) == 0
-    assert bucket.take(1, now=500) == 600
-    assert bucket.take(1, now=1000) == 200
+def reach(encoded: bytearray, last_offset_delta: int) -> None:
+    """Let a batch take more offsets than it has records."""
+    header = read_header(encoded)._replace(last_offset_delta=last_offset_delta)
+    HEADER.pack_into(encoded, 0, *header)
+    stamp_crc(encoded)
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: Rate(0),
-        lambda: Rate(-1),
-        lambda: Rate(0.5),  # type: ignore[arg-type]
-        lambda: Rate(True),
-        lambda: Rate(5, per=timedelta(0)),
-        lambda: Rate(5, per=1),  # type: ignore[arg-type]
-        lambda: Flow(rate=200),  # type: ignore[arg-type]
-        lambda: Bucket(Rate(5), burst=0),
-    ],
+def flow_at(offset: int, isolation: Isolation = Isolation.READ_COMMITTED) -> Flow:
+    return Flow(ORDERS, offset, isolation, lambda: None)
+
+
+def answer(*batches: bytes, end: int = 100) -> PartitionData:
+    return PartitionData(
+        partition_index=0,
+        high_watermark=end,
+        last_stable_offset=end,
+        aborted_transactions=[],
+        records=b"".join(batches),
+    )
+
+
+def batches(*counts: int) -> list[bytes]:
+    partition = Partition()
+    for count in counts:
+        partition.add(count)
+    return [batch.data for batch in partition.batches]
+
+
+def offsets(records: Sequence[Record]) -> list[int]:
+    return [record.offset for record in records]
+
+
+WRITE = st.one_of(
+    st.tuples(
+        st.just("add"),
+        st.integers(1, 4),
+        st.sampled_from([None, None, 1, 2, 3]),
+        st.sampled_from(list(Compression)),
+        st.sampled_from([0, 0, 0, 1, 20]),
+        st.sampled_from([0, 0, 0, 1, 5]),
+    ),
+    st.tuples(st.just("finish"), st.sampled_from([1, 2, 3]), st.booleans()),
 )
-def test_senseless_rates_are_refused(make: Any) -> None:
-    with pytest.raises(ConfigError):
-        make()
 
 
-def test_flow_without_limits_is_the_default() -> None:
-    assert Flow().rate is None
-    assert Flow(rate=Rate(5)).rate == Rate(5, per=SECOND)
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(WRITE, max_size=30),
+    st.sampled_from(list(Isolation)),
+    st.floats(0, 1),
+    st.integers(0, 2**32),
+)
+def test_a_reader_gets_what_the_partition_has(
+    writes: list[tuple[object, ...]], isolation: Isolation, place: float, seed: int
+) -> None:
+    partition = Partition()
+    for kind, *how in writes:
+        if kind == "add":
+            count, producer_id, compression, gap, lost = how
+            partition.add(count, producer_id, compression, gap=gap, lost=lost)  # type: ignore[arg-type]
+        else:
+            partition.finish(how[0], commit=how[1])  # type: ignore[arg-type]
+    rng = random.Random(seed)
+    position = start = int(place * partition.end)
+    flow = flow_at(start, isolation)
+    limit = partition.stable_end if isolation is Isolation.READ_COMMITTED else partition.end
+    found: Seen = []
+    while True:
+        if rng.random() < 0.5:
+            data = partition.answer(flow.fetch_offset, isolation, rng.randrange(1, 5), rng)
+            flow.came(data)
+            if not data.records and flow.has_gap:
+                flow.pass_gap()
+        elif flow.has_news(position):
+            fetched, _ = flow.take(position, rng.choice([0, 1, 100, 1000, PLENTY]))
+            assert position < fetched.next_offset
+            assert all(
+                position <= record.offset < fetched.next_offset for record in fetched.records
+            )
+            assert fetched.end_offset == max(limit, fetched.next_offset)
+            position = fetched.next_offset
+            found += [(record.offset, record.value) for record in fetched.records]
+        elif flow.is_answered and flow.fetch_offset >= limit:
+            break
+    assert found == partition.seen(start, isolation)
+    assert (flow.waiting_bytes, flow.error) == (0, None)
+
+
+def test_a_reader_begins_amid_a_batch() -> None:
+    flow = flow_at(2)
+    flow.came(answer(*batches(4), end=4))
+    fetched, size = flow.take(2, PLENTY)
+    assert offsets(fetched.records) == [2, 3]
+    assert (fetched.next_offset, fetched.end_offset, fetched.leader_epoch) == (4, 4, 7)
+    assert size == len(batches(4)[0])
+
+
+def test_at_least_one_batch_is_taken_and_no_more_than_fit() -> None:
+    flow = flow_at(0)
+    sent = batches(2, 2, 2)
+    flow.came(answer(*sent))
+    assert offsets(flow.take(0, 0)[0].records) == [0, 1]
+    assert offsets(flow.take(2, len(sent[1]) + len(sent[2]))[0].records) == [2, 3, 4, 5]
+
+
+def test_a_transaction_that_was_aborted_is_followed_by_one_that_was_not() -> None:
+    partition = Partition()
+    partition.add(1, 1)
+    partition.finish(1, commit=False)
+    partition.add(1, 1)
+    partition.finish(1, commit=True)
+    partition.add(1, 1)
+    partition.finish(1, commit=False)
+    flow = flow_at(1)  # behind the first record, before its marker
+    flow.came(partition.answer(1, Isolation.READ_COMMITTED, 9, random.Random(1)))
+    assert offsets(flow.take(1, PLENTY)[0].records) == [2]
+
+
+def test_what_came_before_a_damaged_batch_is_read_and_then_its_error() -> None:
+    first, damaged, last = batches(1, 1, 1)
+    damaged = damaged[:-1] + bytes([damaged[-1] ^ 1])
+    flow = flow_at(0)
+    flow.came(answer(first, damaged, last))
+    assert not flow.is_hungry
+    assert offsets(flow.take(0, PLENTY)[0].records) == [0]
+    assert not flow.has_news(1)
+    with pytest.raises(InvalidRecord, match=r"orders-0: .*offset 1: says CRC"):
+        raise flow.error or AssertionError
+
+
+def test_what_came_before_a_batch_that_cannot_be_decoded_is_read_and_then_its_error() -> None:
+    first, last = batches(1, 1)
+    bad = bytearray(encode_batch([NewRecord(None, b"v", TIME)], compression=Compression.ZSTD))
+    bad[HEADER_SIZE:] = b"x" * (len(bad) - HEADER_SIZE)
+    stamp(bad, 1, 7)
+    stamp_crc(bad)
+    flow = flow_at(0)
+    flow.came(answer(first, bytes(bad), last))
+    fetched, _ = flow.take(0, PLENTY)
+    assert (offsets(fetched.records), fetched.next_offset) == ([0], 1)
+    with pytest.raises(InvalidRecord, match="orders-0: records are not valid zstd"):
+        raise flow.error or AssertionError
+
+    flow.came(answer(last))
+    assert not flow.has_news(1), "an answer that was under way brings nothing more"
+    assert flow.waiting_bytes == 0
+
+    alone = flow_at(1)
+    alone.came(answer(bytes(bad)))
+    fetched, _ = alone.take(1, PLENTY)
+    assert (list(fetched.records), fetched.next_offset) == ([], 1)
+    assert alone.error is not None
+
+
+@pytest.mark.parametrize("kept", [10, HEADER_SIZE, HEADER_SIZE + 1])
+def test_an_answer_without_a_whole_batch_is_not_asked_for_again_and_again(kept: int) -> None:
+    flow = flow_at(0)
+    flow.came(answer(batches(1)[0][:kept]))
+    with pytest.raises(InvalidRecord, match=f"no whole batch from offset 0 .* {kept} bytes"):
+        raise flow.error or AssertionError
+
+
+def test_an_incomplete_batch_behind_a_whole_one_is_fetched_again() -> None:
+    flow = flow_at(0)
+    first, second = batches(1, 1)
+    flow.came(answer(first, second[:-1]))
+    assert (flow.fetch_offset, flow.error) == (1, None)
+
+
+def test_an_empty_answer_is_no_proof_that_there_is_nothing() -> None:
+    news: list[str] = []
+    flow = Flow(ORDERS, 3, Isolation.READ_COMMITTED, lambda: news.append("news"))
+    flow.came(answer(end=10))
+    assert (flow.has_gap, flow.has_news(3), news) == (True, False, ["news"])
+    flow.came(answer(end=10))
+    assert news == ["news"], "only of the first answer, and of what can be read, is anybody told"
+    flow.pass_gap()
+    assert (flow.take(3, PLENTY)[0].next_offset, len(news)) == (10, 2)
+
+
+def test_a_flow_is_hungry_until_enough_waits() -> None:
+    big = encode_batch([NewRecord(None, b"x" * (ENOUGH_BYTES // 2), TIME)])
+    flow, wanted = flow_at(0), []
+    flow.wanted = lambda: wanted.append("more")
+    for base in range(2):
+        assert flow.is_hungry
+        stamp(big, base, 7)
+        flow.came(answer(bytes(big)))
+    assert not flow.is_hungry
+    flow.take(0, 0)
+    assert (flow.is_hungry, wanted) == (True, ["more"])
+    flow.is_asked_for = True
+    flow.take(1, 0)
+    assert wanted == ["more"], "it is under way"
+
+
+def test_a_paused_flow_keeps_what_it_has_and_wants_no_more() -> None:
+    flow, wanted = flow_at(0), []
+    flow.wanted = lambda: wanted.append("more")
+    flow.is_paused = True
+    flow.came(answer(*batches(1), end=1))
+    assert (flow.is_hungry, flow.has_news(0), flow.is_awaited) == (False, False, False)
+    flow.resume()
+    assert (flow.has_news(0), wanted) == (True, ["more"])
+    assert offsets(flow.take(0, PLENTY)[0].records) == [0]
+
+
+def test_what_waits_is_a_copy_so_that_no_answer_stays_in_memory_for_a_part_of_it() -> None:
+    answered = bytearray(batches(1)[0])
+    flow = flow_at(0)
+    with memoryview(answered) as records:
+        flow.came(
+            PartitionData(
+                partition_index=0, high_watermark=1, aborted_transactions=None, records=records
+            )
+        )
+    answered.extend(b"an array can't grow while something looks into it")
+    assert offsets(flow.take(0, PLENTY)[0].records) == [0]
+
+
+def test_an_error_of_the_leader_is_news() -> None:
+    news: list[str] = []
+    flow = Flow(ORDERS, 0, Isolation.READ_COMMITTED, lambda: news.append("news"))
+    flow.fail(UnknownTopic("gone"))
+    assert (news, flow.is_hungry, flow.is_awaited) == (["news"], False, False)
