@@ -177,10 +177,8 @@ class Transaction:
     async def write(self, outgoing: Collection[Outgoing]) -> None:
         """Write all batches, to all leaders at the same time."""
         self.is_begun = True
-        left = [each for each in outgoing if each.next is not None]
-        while left:
-            await self._insist(partial(self._write_some, left))
-            left = [each for each in left if each.next is not None]
+        while any(each.next is not None for each in outgoing):
+            await self._insist(partial(self._write_some, outgoing))
 
     async def end(self, *, commit: bool) -> Identity:
         """Decide; return as whom to go on."""
@@ -202,13 +200,14 @@ class Transaction:
 
     # -- records -------------------------------------------------------------------------------
 
-    async def _write_some(self, left: Sequence[Outgoing], wait_s: float) -> None:
-        """Write what goes into one request to each leader."""
+    async def _write_some(self, outgoing: Collection[Outgoing], wait_s: float) -> None:
+        """Write of what is left as much as goes into one request to each leader."""
         requests: dict[int, list[tuple[Outgoing, Batch, Leader]]] = {}
         sizes: dict[int, int] = {}
-        for each in left:
+        for each in outgoing:
             batch = each.next
-            assert batch is not None
+            if batch is None:
+                continue
             leader = await self._coordinators.brokers.leader(each.partition)
             size = sizes.get(leader.node_id, 0) + len(batch.data)
             if size <= REQUEST_BYTES or leader.node_id not in requests:

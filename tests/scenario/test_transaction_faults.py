@@ -4,18 +4,23 @@ Both ways of the protocol are held to it: with an epoch for each transaction, an
 """
 
 from collections.abc import AsyncIterator, Collection, Iterator
+from typing import Any
 
 import anyio
 import pytest
 from millpond.log.cluster import cluster_log, transactions
+from millpond.log.cluster.brokers import Brokers
 from millpond.log.cluster.cluster_log import ClusterLog
 from millpond.log.cluster.outgoing import Outgoing
 from millpond.log.cluster.transaction import Transaction
 from millpond.log.errors import Fenced
 from millpond.log.model import CommittedOffset, TopicPartition
+from millpond.log.wire.error_codes import ErrorCode
+from millpond.log.wire.messages.produce import PRODUCE
 from millpond.tests.clients.faulty_network import FaultyNetwork
 from millpond.tests.conformance.helpers import ORDERS, OTHER, make_topic, new, some, values
 from millpond.tests.twins.running_broker import RunningBroker
+from msgspec.structs import replace
 
 pytestmark = pytest.mark.anyio
 
@@ -67,6 +72,37 @@ async def test_connections_that_break_anywhere_lose_and_double_nothing(
     assert await values(log) == [b"%d" % number for number in range(count)]
     assert await values(log, OTHER) == [b"%d.%d" % (n, i) for n in range(count) for i in range(3)]
     assert await log.committed_offsets("g") == {ORDERS: CommittedOffset(count)}
+
+
+async def test_what_was_written_although_the_answer_says_otherwise_is_there_once(
+    log: ClusterLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches keep their numbers, so a broker takes one for the other; the others are not sent again."""
+    await make_topic(log)
+    ask = Brokers.ask
+    refused = []
+
+    async def ask_in_vain(
+        brokers: Brokers, node_id: int, api: Any, request: Any, wait_s: float
+    ) -> Any:
+        answer = await ask(brokers, node_id, api, request, wait_s)
+        if api.key != PRODUCE.key or len(refused) == 2:
+            return answer
+        (topic,) = answer.responses
+        *others, last = topic.partition_responses
+        refused.append(last.index)
+        late = replace(last, error_code=ErrorCode.REQUEST_TIMED_OUT, base_offset=-1)
+        return replace(answer, responses=[replace(topic, partition_responses=[*others, late])])
+
+    monkeypatch.setattr(Brokers, "ask", ask_in_vain)
+    producer = await log.transactional_producer("t")
+    for prefix in ("v", "w"):
+        records = {ORDERS: some(3, prefix), OTHER: some(3, prefix)}
+        appended = await producer.commit(records, group="g", offsets={})
+    assert refused == [1, 1]
+    assert (appended[OTHER].base_offset, appended[OTHER].next_offset) == (4, 7)
+    for partition in (ORDERS, OTHER):
+        assert await values(log, partition) == [b"v0", b"v1", b"v2", b"w0", b"w1", b"w2"]
 
 
 async def test_a_transaction_that_was_open_for_too_long_is_done_again(
