@@ -9,7 +9,8 @@ The worker that leads the app's group calls `share_out` with what all workers ha
 - tasks to whoever runs them, as far as that leaves the balance alone; else to whoever has most of their
   state, its own or its standby's;
 - copies (`standby`) to workers with another directory than the runner's, those that have most of the
-  state first.
+  state first; and to who waits for a task that another worker still runs, so that it has most of
+  the state by then.
 
 A worker is only given tasks that it knows: during a rolling update the workers' apps may differ. Tasks
 of one subtopology that different workers know are balanced apart.
@@ -113,16 +114,27 @@ def share_out(told: Mapping[str, Told]) -> dict[str, Given]:
         },
     )
     active: dict[str, set[TaskId]] = {worker: set() for worker in workers}
+    standby = _standbys([told[worker] for worker in workers], owners)
     for task, owner in owners.items():
         if claims.get(task, [workers[owner]]) == [workers[owner]]:
             active[workers[owner]].add(task)
-    standby = _standbys([told[worker] for worker in workers], owners)
+        elif _may_copy(told[workers[owner]], task, [told[worker] for worker in claims[task]]):
+            standby[owner].add(task)
     handing_over = any(task not in active[workers[owner]] for task, owner in owners.items())
     ids = frozenset(each.transactional_id for each in told.values() if each.transactional_id)
     return {
         worker: Given(frozenset(active[worker]), frozenset(standby[number]), handing_over, ids)
         for number, worker in enumerate(workers)
     }
+
+
+def _may_copy(worker: Told, task: TaskId, runners: Sequence[Told]) -> bool:
+    """Return whether a worker can follow the state of a task that it waits for."""
+    return (
+        task.subtopology in worker.stateful
+        and len(runners) == 1
+        and worker.directory != runners[0].directory
+    )
 
 
 def _owners(told: Sequence[Told], runners: Mapping[TaskId, int]) -> dict[TaskId, int]:

@@ -239,13 +239,14 @@ class SharedTasks:
     async def _do(self, given: Given) -> bool:
         """Run what is given and nothing else; return whether something was stopped for others."""
         leaving = [task for task in self._running if task not in given.active]
-        self._directories.keep(given.standby.intersection(leaving))
-        self._directories.keep(given.active.intersection(self._standing))
+        taken = given.active & self._standing.keys()
+        self._directories.keep(given.standby.intersection(leaving) | taken)
         await self._stop_tasks(leaving)
-        not_wanted = [task for task in self._standing if task not in given.standby]
-        await _end([self._standing.pop(task) for task in not_wanted])
+        await _end([self._standing.pop(task) for task in taken])
         for task in sorted(given.active - self._running.keys()):
             self._start(task)
+        for task in self._standing.keys() - given.standby:
+            self._standing.pop(task).scope.cancel()  # nobody waits for it to be closed
         for task in sorted(given.standby - self._standing.keys() - self._running.keys()):
             work = self._standing[task] = _Work()
             self._group.start_soon(self._stand_by, task, work)
@@ -299,9 +300,27 @@ class SharedTasks:
         sub = self._engine.topology.subtopology(task.subtopology)
         try:
             with work.scope:
+                await self._until_tasks_run()
                 await Standby(self._engine, sub, task.partition).run()
         finally:
             work.ended.set()
+
+    async def _until_tasks_run(self) -> None:
+        """Let tasks be restored first: copies take of the same disk, network and processor."""
+        for running in list(self._running.values()):
+            await _first_of(running.runner.ready, running.ended)
+
+
+async def _first_of(*events: anyio.Event) -> None:
+    """Wait until one of these has happened."""
+    async with anyio.create_task_group() as group:
+
+        async def wait(event: anyio.Event) -> None:
+            await event.wait()
+            group.cancel_scope.cancel()
+
+        for event in events:
+            group.start_soon(wait, event)
 
 
 async def _end(works: Collection[_Work]) -> None:

@@ -128,8 +128,7 @@ def transactional_id(worker: Worker) -> str:
     return worker.engine.tasks.transactional_id
 
 
-@pytest.mark.parametrize("end", [World.remove, World.kill])
-@pytest.mark.parametrize("copies", [0, 1])
+@pytest.mark.parametrize(("copies", "end"), [(0, World.kill), (1, World.kill), (1, World.remove)])
 async def test_a_task_runs_where_its_copy_is_without_restoring(
     copies: int, end: Callable[[World, Worker], object], tmp_path: Path
 ) -> None:

@@ -43,10 +43,18 @@ def test_a_task_that_moves_is_withheld_until_its_runner_has_let_go() -> None:
     told = {"a": worker("A", 0, 1, 2, 3), "b": worker("B")}
     assert share_out(told) == {
         "a": Given(tasks(0, 1), handing_over=True),
-        "b": Given(handing_over=True),
+        "b": Given(standby=tasks(2, 3), handing_over=True),
     }
     told["a"] = replace(told["a"], running=tasks(0, 1))  # warm with all four all the same
     assert share_out(told) == {"a": Given(tasks(0, 1)), "b": Given(tasks(2, 3))}
+
+
+def test_who_waits_for_a_task_follows_its_state_unless_it_has_the_very_store() -> None:
+    told = {"a": worker("A", 0, 1, 2, 3), "b": worker("B"), "c": worker("A")}
+    result = share_out(told)
+    assert result["b"].standby | result["c"].standby < tasks(0, 1, 2, 3)
+    assert len(result["b"].standby) == 1
+    assert not result["c"].standby
 
 
 def test_who_has_most_of_the_state_is_next_to_run_a_task() -> None:
@@ -89,7 +97,7 @@ def test_a_task_is_taken_from_whoever_no_longer_knows_it() -> None:
     told = {"a": replace(worker("A", 0, 1), tasks={}), "b": worker("B", 2, 3)}
     assert share_out(told) == {
         "a": Given(handing_over=True),
-        "b": Given(tasks(2, 3), handing_over=True),
+        "b": Given(tasks(2, 3), standby=tasks(0, 1), handing_over=True),
     }
     told["a"] = replace(told["a"], running=frozenset())
     assert share_out(told) == {"a": Given(), "b": Given(tasks(0, 1, 2, 3))}
