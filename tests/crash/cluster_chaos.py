@@ -123,6 +123,7 @@ class Chaos:
         self._session_s = session_s
         self._resume_at: dict[str, float] = {}
         self._gone: list[str] = []
+        self._away_s = 0.0
         self._count = 0
         self._begun = time.monotonic()
 
@@ -139,12 +140,20 @@ class Chaos:
             if restart_at and now > restart_at[0]:
                 restart_at.pop(0)
                 self._restart_broker()
-            self._workers.check()
+            self._check()
             self._resume_due(now)
             self._one_thing()
             time.sleep(self._chance.uniform(0.2, 1.5) * self._session_s)
         for name in list(self._resume_at):
             self._resume(name)
+        self._check()
+
+    def _check(self) -> None:
+        """None may have ended by itself, but those that had no broker."""
+        for name in self._workers.without_broker(away_s=self._away_s):
+            self._tell("gave up", name)
+            self._resume_at.pop(name, None)
+            self._gone.append(name)
         self._workers.check()
 
     def _one_thing(self) -> None:
@@ -203,8 +212,10 @@ class Chaos:
         """Kill it, and the next time stop it in order."""
         what = min("broker killed", "broker stopped", key=lambda each: self.happened[each])
         self._tell(what, "")
+        begun = time.monotonic()
         with self._watch.blind():
             self._broker.restart(kill=what == "broker killed")
+        self._away_s = time.monotonic() - begun
 
     def _tell(self, what: str, whom: str) -> None:
         self.happened[what] += 1

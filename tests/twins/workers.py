@@ -21,7 +21,11 @@ from typing import Final, Self
 from uuid import uuid4
 
 MARK: Final = "MILLPOND_TESTS_WORKERS"
-STOP_S: Final = 60
+STOP_S: Final = 120
+PATIENCE_S: Final = 20
+"""How long workers wait for a broker at least, once they are ready; before, they only try for 5 s."""
+
+NO_BROKER: Final = "no broker answers"
 TAIL_CHARACTERS: Final = 4000
 
 
@@ -50,6 +54,10 @@ class Worker:
     def was_stopped_while_it_began(self, code: int) -> bool:
         """Whether a signal came before anything was there that handles it."""
         return code == -signal.SIGTERM and not self.told()
+
+    def was_ready(self) -> bool:
+        """Whether it has ever begun to work."""
+        return "ready after" in self.log.read_text(errors="replace")
 
     def check(self) -> None:
         """Raise WorkerEnded if it doesn't run any more."""
@@ -150,6 +158,22 @@ class Workers:
         """Raise WorkerEnded if a worker has ended by itself."""
         for worker in self.running.values():
             worker.check()
+
+    def without_broker(self, *, away_s: float) -> list[str]:
+        """Forget workers that ended for want of a broker, and return their names.
+
+        Args:
+            away_s: for how long there was none.
+        """
+        gone = [
+            worker.name
+            for worker in self.running.values()
+            if worker.process.poll() == 1
+            and (away_s > PATIENCE_S or (NO_BROKER in worker.told() and not worker.was_ready()))
+        ]
+        for name in gone:
+            del self.running[name]
+        return gone
 
     def told(self) -> str:
         """Return the last of what each of all workers printed."""
