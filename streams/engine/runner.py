@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.abc
 
-from ...log.interface import Reader, RecordsByPartition, TransactionalProducer
+from ...log.interface import Reader
 from ...log.model import CommittedOffset, Fetched, NewRecord, Offset, TopicPartition
 from ..agent import Agent
 from ..policy import RetryAfter, SendToDeadLetter, StopIt, dead_letter_headers
 from ..topic import Topic
 from ..topology import Subtopology
+from .commits import Commits
 from .crew import AgentBroke, Crew
 from .inputs import Undecodable
 from .instance import Instance
@@ -33,18 +34,6 @@ from .trouble import Troubles, Verdict, exhausted, headers_of
 
 if TYPE_CHECKING:
     from .engine import Engine
-
-OUTPUTS_MAX = 100_000
-"""Outgoing records after which a task commits before its interval is over."""
-
-DIRTY_MAX = 50_000
-"""Changed keys after which a task commits before its interval is over."""
-
-COMMIT_RARITY = 10
-"""How many times as long as a commit takes the work between two commits lasts at least."""
-
-PURGE_EVERY = 100_000
-"""Offsets of a repartition topic that are consumed before they are deleted from the log."""
 
 
 class TaskRunner:
@@ -62,20 +51,14 @@ class TaskRunner:
         self.ready = anyio.Event()
         self.stores = TaskStores(engine, self.task)
         self.waits_for_time = False
-        self._group = engine.topology.group(subtopology)
         self._clock = engine.clock
         self._troubles = Troubles()
-        self._committed: Mapping[TopicPartition, CommittedOffset] = {}
-        self._commit_asked = False
-        self._under_way: anyio.Event | None = None  # set when that commit is done
-        self._took_ms = 0
         self._news = False
         self._poked = False
         self._wait: anyio.CancelScope | None = None
         self._last_run: Run | None = None
-        self._purged: dict[TopicPartition, Offset] = {}
-        self._affirm_at = self._next_affirmation()
         self._crew = Crew(self.task, engine.clock)
+        self._commits = Commits(engine, self.task, self.stores, self._crew)
         self._buckets = {
             agent: engine.bucket(agent.name, agent.flow.rate)
             for agent in subtopology.agents
@@ -84,7 +67,6 @@ class TaskRunner:
         bursts = (bucket.burst for bucket in self._buckets.values())
         self._size_max = min([RUN_SIZE_MAX, *bursts])
         self._reader: Reader
-        self._producer: TransactionalProducer
         self._agents: anyio.abc.TaskGroup
 
     # From outside.
@@ -96,7 +78,7 @@ class TaskRunner:
 
     def commit_soon(self) -> None:
         """Ask for a commit before the interval is over."""
-        self._commit_asked = True
+        self._commits.ask()
         self._poke()
 
     @property
@@ -105,14 +87,16 @@ class TaskRunner:
         return (
             self.ready.is_set()
             and self._crew.at_rest()
-            and self._under_way is None
+            and not self._commits.is_under_way
             and all(source.position >= source.end_offset for source in self.task.inputs)
             and not self._news
         )
 
     def positions(self) -> dict[TopicPartition, Offset]:
         """Return up to where each input is processed and committed."""
-        return {partition: progress.offset for partition, progress in self._committed.items()}
+        return {
+            partition: progress.offset for partition, progress in self._commits.committed.items()
+        }
 
     def held(self) -> int:
         """Return how many events batches hold that are not full yet."""
@@ -128,10 +112,10 @@ class TaskRunner:
             LogError, StateError: of the log, or of the store.
         """
         log = self.engine.log
-        self._producer = await self.engine.tasks.producer(f"{self._group}.{self.task.partition}")
+        committed = await self._commits.open()
         self._reader = log.reader()
         try:
-            await self._go_to_last_commit(await log.committed_offsets(self._group, self._sources()))
+            await self._go_to_last_commit(committed)
             await self.stores.open(self.task.meta.closed)
             async with anyio.create_task_group() as self._agents:
                 await self._crew.start(self._agents)
@@ -174,7 +158,7 @@ class TaskRunner:
         due = [
             self._crew.next_deadline(),
             self._crew.pause_at if self._news else None,
-            self._affirm_at,
+            self._commits.affirm_at,
         ]
         now = self._clock.now()
         wait_ms = min((time - now for time in due if time is not None), default=math.inf)
@@ -343,92 +327,26 @@ class TaskRunner:
 
     # Commit, and the way back.
 
-    def _is_commit_due(self) -> bool:
-        now = self._clock.now()
-        return (
-            self._commit_asked
-            or now >= self._crew.pause_at
-            or (self._affirm_at is not None and now >= self._affirm_at)
-            or self.stores.dirty_count >= DIRTY_MAX
-            or self.task.outputs.count() >= OUTPUTS_MAX
-        )
-
     async def _commit_if_due(self) -> None:
-        if self._is_commit_due():
-            await self._commit_done()  # which says anew when the next one is due
-            if self._is_commit_due():
+        if self._commits.is_due():
+            await self._commits.done()  # which says anew when the next one is due
+            if self._commits.is_due():
                 await self._begin_commit()
 
     async def _commit(self) -> None:
         """Make all that is processed durable."""
         await self._begin_commit()
-        await self._commit_done()
+        await self._commits.done()
 
     async def _begin_commit(self) -> None:
-        """Begin to make all that is processed durable, as one transaction, when the last one is done."""
-        await self._commit_done()
-        self._commit_asked = False
-        began = self._clock.now()
-        self._crew.pause_at = self._next_commit(self._took_ms)
+        """Begin to make all that is processed durable."""
+        await self._commits.done()
+        self._crew.pause_at = self._commits.due_after_this()
         await self._finish_batches()
-        progress = self.task.progress(self._crew)
-        changes = self.stores.drain(self._clock.now())
-        records = self.task.outputs.take()
+        if self._commits.begin(self._agents):
+            self._troubles.committed()
+            self._crew.paused()
         self._news = False
-        is_same = progress.offsets == self._committed and not changes and not records
-        if is_same and (self._affirm_at is None or began < self._affirm_at):
-            self.stores.rollback()
-            return
-        self._under_way = anyio.Event()
-        self.task.meta = progress.meta
-        self._troubles.committed()
-        self._crew.paused()
-        self._agents.start_soon(self._carry_out, began, records, changes, progress.offsets)
-
-    async def _commit_done(self) -> None:
-        """Wait for the commit that is under way, if there is one."""
-        if self._under_way is not None:
-            await self._under_way.wait()
-
-    async def _carry_out(
-        self,
-        began: int,
-        records: RecordsByPartition,
-        changes: RecordsByPartition,
-        offsets: Mapping[TopicPartition, CommittedOffset],
-    ) -> None:
-        """Commit, then apply the changes to the store. Its failure is that of the task."""
-        assert self._under_way is not None
-        with anyio.CancelScope(shield=True):
-            appended = await self._producer.commit(
-                {**records, **changes}, group=self._group, offsets=offsets
-            )
-            self.stores.apply(appended)
-        self._committed = dict(offsets)
-        self._affirm_at = self._next_affirmation()
-        self.engine.metrics.committed(self.task)
-        await self.stores.flush_if_due()
-        await self._purge_repartitioned()
-        self._took_ms = self._clock.now() - began
-        self._crew.pause_at = self._next_commit(self._took_ms if changes else 0)
-        self._under_way.set()
-        self._under_way = None
-
-    def _next_commit(self, took_ms: int) -> int:
-        """Return when to commit next: after the interval, or when that would cost too much, later.
-
-        Under load many changes of a key fit into one commit, so rarer ones are cheaper: commits of
-        table changes, which took `took_ms`, get about a tenth of the time. The interval is exceeded
-        at most tenfold.
-        """
-        interval_ms = self.engine.commit_interval_ms
-        wait_ms = max(interval_ms, min(took_ms * COMMIT_RARITY, interval_ms * 10))
-        return self._clock.now() + wait_ms
-
-    def _next_affirmation(self) -> int | None:
-        """Return when to commit at the latest, though nothing be new: brokers forget old offsets."""
-        interval_ms = self.engine.tasks.affirm_interval_ms
-        return None if interval_ms is None else self._clock.now() + interval_ms
 
     async def _finish_batches(self) -> None:
         """Have batches handed out, full or not, that can't wait in the log for the next commit."""
@@ -444,7 +362,7 @@ class TaskRunner:
 
     async def _recover(self, broken: Instance) -> None:
         """Go back to the last commit, and decide what becomes of the event that failed."""
-        await self._commit_done()
+        await self._commits.done()
         verdict = self._troubles.failed(broken, self._clock.now(), self.engine.random())
         if isinstance(verdict.decision, StopIt):
             raise broken.failed()
@@ -452,7 +370,7 @@ class TaskRunner:
         self._news = False
         self._troubles.rolled_back()
         self.stores.rollback()
-        await self._go_to_last_commit(self._committed)
+        await self._go_to_last_commit(self._commits.committed)
         if isinstance(verdict.decision, RetryAfter):
             await self._pause_for(verdict.decision.seconds * 1000)
         await self._crew.start(self._agents)
@@ -460,21 +378,12 @@ class TaskRunner:
     async def _go_to_last_commit(self, committed: Mapping[TopicPartition, CommittedOffset]) -> None:
         questions = self.engine.questions
         sources = self._sources()
-        self._committed = committed
+        self._commits.committed = committed
         self._last_run = None
         self.task.resume(
             committed, await questions.start_offsets(sources), await questions.end_offsets(sources)
         )
         self._reader.assign(self.task.fetch_positions())
-
-    async def _purge_repartitioned(self) -> None:
-        """Delete what was consumed of the task's repartition topics, by all their consumers."""
-        for source in self.task.inputs:
-            partition, offset = source.partition, self._committed[source.partition].offset
-            purged = self._purged.setdefault(partition, offset)
-            if source.topic.upstream is not None and offset - purged >= PURGE_EVERY:
-                self._purged[partition] = offset
-                await self.engine.purge(source.topic, partition)
 
     def _sources(self) -> list[TopicPartition]:
         return [source.partition for source in self.task.inputs]

@@ -125,7 +125,7 @@ async def test_a_key_that_can_not_be_computed_is_told_with_its_record() -> None:
 
 
 async def test_what_was_consumed_is_deleted_from_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("millpond.streams.engine.runner.PURGE_EVERY", 10)
+    monkeypatch.setattr("millpond.streams.engine.commits.PURGE_EVERY", 10)
     shop = Shop(partitions=1)
     async with shop.app.test() as t:
         for number in range(50):
