@@ -117,6 +117,12 @@ class Brokers:
         if known is not None and known.leaders.get(partition.partition) == leader:
             del self._topics[partition.topic]
 
+    def _forget_led_by(self, node_id: int) -> None:
+        """Ask anew about what a broker led: when it is back, it leads in a later epoch, if at all."""
+        for name, known in list(self._topics.items()):
+            if any(leader.node_id == node_id for leader in known.leaders.values()):
+                del self._topics[name]
+
     async def connect(self, node_id: int, wait_s: float = ATTEMPT_S) -> BrokerConnection:
         """Return a new connection to a broker. It belongs to the caller.
 
@@ -154,6 +160,7 @@ class Brokers:
             while idle:  # most likely they are broken, too
                 await idle.pop().close()
             if isinstance(error, Unreachable):
+                self._forget_led_by(node_id)
                 raise Unanswered(*error.args) from None
             raise
         if len(idle) < IDLE_MAX:
