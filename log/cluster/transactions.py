@@ -279,7 +279,9 @@ class Transactions:
             partial(transaction.commit_offsets, no_member(group), some)
             for group, some in offsets.items()
         ]
-        await together([*steps, partial(transaction.write, outgoing)])
+        if outgoing:
+            steps.append(partial(transaction.write, outgoing))
+        await together(steps)
         if fence is not None:
             await transaction.commit_offsets(*fence)
 
