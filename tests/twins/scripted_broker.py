@@ -5,6 +5,7 @@
 
 It speaks the real protocol over a real socket, one request at a time on each connection. `asked` has all
 that clients have asked it, in order, but what connections begin with: ApiVersions and FindCoordinator.
+What it is told to answer with `None` stays unanswered.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -31,13 +32,13 @@ from millpond.log.wire.messages.find_coordinator import (
 from millpond.log.wire.schema import Message
 
 AnyApi = Api[Any, Any]
-Answer = Callable[[Any], Message]
+Answer = Callable[[Any], Message | None]
 
 
-def in_turn(*responses: Message) -> Answer:
+def in_turn(*responses: Message | None) -> Answer:
     """Answer with each of these once, and with the last one from then on."""
 
-    def all_responses() -> Iterator[Message]:
+    def all_responses() -> Iterator[Message | None]:
         yield from responses
         while True:
             yield responses[-1]
@@ -95,9 +96,10 @@ class ScriptedBroker:
                 except (anyio.IncompleteRead, anyio.BrokenResourceError):
                     return
                 frame = memoryview(await received.receive_exactly(length))
-                await stream.send(self._answer(frame))
+                if answer := self._answer(frame):
+                    await stream.send(answer)
 
-    def _answer(self, frame: memoryview) -> bytes:
+    def _answer(self, frame: memoryview) -> bytes | None:
         key, version, correlation_id = read_request_start(frame)
         api = self._by_key[key]
         assert version <= self._last[api], f"{api.name} {version}"
@@ -105,7 +107,10 @@ class ScriptedBroker:
         request = api.read_request(version, frame, header.body_position)
         if api not in (API_VERSIONS, FIND_COORDINATOR):
             self.asked.append(request)
-        return encode_response(api, version, correlation_id, self._answers[api](request))
+        response = self._answers[api](request)
+        if response is None:
+            return None
+        return encode_response(api, version, correlation_id, response)
 
     def _tell_versions(self, _request: Message) -> Message:
         kinds = [
