@@ -58,6 +58,8 @@ class Told:
         directory: tells directories apart: workers that name the same one share what is in it.
         standby_replicas: how many copies of each task's state it wants there to be.
         transactional_id: what it commits under, or will; empty if it does so without transactions.
+        join_number: counts up. A member that tells what it told before is given what it was given before: the
+            coordinator takes it for one that has not heard the answer.
     """
 
     tasks: Mapping[str, int]
@@ -67,6 +69,7 @@ class Told:
     directory: str = ""
     standby_replicas: int = 0
     transactional_id: str = ""
+    join_number: int = 0
 
     def knows(self, task: TaskId) -> bool:
         """Return whether the worker can run a task."""
@@ -266,6 +269,7 @@ class _ToldV1(msgspec.Struct, array_like=True):
     directory: str
     standby_replicas: int
     transactional_id: str = ""
+    join_number: int = 0
 
 
 class _GivenV1(msgspec.Struct, array_like=True):
@@ -289,6 +293,7 @@ def encode_told(told: Told) -> bytes:
             directory=told.directory,
             standby_replicas=told.standby_replicas,
             transactional_id=told.transactional_id,
+            join_number=told.join_number,
         )
     )
 
@@ -308,6 +313,7 @@ def decode_told(data: bytes) -> Told:
         directory=told.directory,
         standby_replicas=told.standby_replicas,
         transactional_id=told.transactional_id,
+        join_number=told.join_number,
     )
 
 

@@ -99,14 +99,14 @@ class StoreDirectories:
             StoreFailed: the disk refused.
         """
         task = TaskId(subtopology, partition)
-        kept = self._open.get(task)
-        if kept is not None and kept.is_left:
-            kept.take_over()
-            return kept
         path = self.root / subtopology / str(partition)
         deadline = anyio.current_time() + self.lock_patience_s
         wait_s = _POLL_FIRST_S
         while True:
+            kept = self._open.get(task)
+            if kept is not None and kept.is_left:
+                kept.take_over()
+                return kept
             try:
                 return await self._in_thread(partial(self._open_own, task, path, rebuild))
             except StoreLocked:

@@ -41,6 +41,7 @@ class TaskRunner:
 
     Attributes:
         ready: set once the state is restored and the agents are waiting for events.
+        done: set once it commits nothing more; what is left is to close its store.
         stores: what the task's tables hold.
         waits_for_time: whether nothing but time has to pass: for a rate, or before a retry.
     """
@@ -49,6 +50,7 @@ class TaskRunner:
         self.engine = engine
         self.task = Task(subtopology, partition, engine.outputs())
         self.ready = anyio.Event()
+        self.done = anyio.Event()
         self.stores = TaskStores(engine, self.task)
         self.waits_for_time = False
         self._clock = engine.clock
@@ -128,6 +130,7 @@ class TaskRunner:
                     await self._commit()
                 self._agents.cancel_scope.cancel()
         finally:
+            self.done.set()
             with anyio.CancelScope(shield=True):
                 await self._reader.aclose()
                 await self.stores.aclose()

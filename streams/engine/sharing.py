@@ -25,6 +25,7 @@ import uuid
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -97,6 +98,7 @@ class SharedTasks:
         self._directories = directories
         self._running: dict[TaskId, _Running] = {}
         self._standing: dict[TaskId, _Work] = {}
+        self._joins = count()
         self._stopping = False
         self._fenced = False
         self.transactional_id = ""
@@ -107,6 +109,7 @@ class SharedTasks:
         self.membership: Membership
         self._engine: Engine
         self._group: anyio.abc.TaskGroup
+        self._fencing: anyio.abc.TaskGroup
         self._producer: TransactionalProducer | None = None
 
     @property
@@ -128,36 +131,47 @@ class SharedTasks:
         settings = engine.settings
         self.transactional_id = self._new_transactional_id()
         self._shutdown_ms = duration_ms(settings.shutdown_timeout, what="shutdown_timeout")
-        async with self._log.membership(
-            engine.app.name,
-            self._share_out,
-            instance_id=settings.instance,
-            session_timeout_ms=duration_ms(settings.session_timeout, what="session_timeout"),
-            rebalance_timeout_ms=self._shutdown_ms + REBALANCE_SLACK_MS,
-        ) as membership:
-            self.membership = membership
-            try:
-                async with anyio.create_task_group() as self._group:
-                    is_new = True
-                    while not self._stopping:
-                        given = await self._take_share(membership)
-                        if given is None:
-                            continue
-                        self._fence_the_gone(given)
-                        stopped = await self._do(given)
-                        if is_new:
-                            task_status.started()
-                            is_new = False
-                        if not (stopped or given.handing_over):
-                            await self._follow(membership)
-                    await self._give_notice(membership)
-                    await self._stop_tasks(list(self._running))
-                    await _end(self._standing.values())
-                    self._group.cancel_scope.cancel()
-            finally:
-                self._running.clear()
-                with anyio.CancelScope(shield=True):
-                    await self._directories.close_kept()
+        try:
+            async with anyio.create_task_group() as self._group:
+                async with (
+                    self._log.membership(
+                        engine.app.name,
+                        self._share_out,
+                        instance_id=settings.instance,
+                        session_timeout_ms=duration_ms(
+                            settings.session_timeout, what="session_timeout"
+                        ),
+                        rebalance_timeout_ms=self._shutdown_ms + REBALANCE_SLACK_MS,
+                    ) as self.membership,
+                    anyio.create_task_group() as self._fencing,
+                ):
+                    await self._be_member(self.membership, task_status)
+                    self._fencing.cancel_scope.cancel()
+                # Others go on with the tasks while their stores are being closed here.
+                await _end(self._standing.values())
+        finally:
+            self._running.clear()
+            with anyio.CancelScope(shield=True):
+                await self._directories.close_kept()
+
+    async def _be_member(
+        self, membership: Membership, task_status: anyio.abc.TaskStatus[None]
+    ) -> None:
+        """Do what the group gives, until asked to stop."""
+        is_new = True
+        while not self._stopping:
+            given = await self._take_share(membership)
+            if given is None:
+                continue
+            self._fence_the_gone(given)
+            stopped = await self._do(given)
+            if is_new:
+                task_status.started()
+                is_new = False
+            if not (stopped or given.handing_over):
+                await self._follow(membership)
+        await self._give_notice(membership)
+        await self._stop_tasks(list(self._running))
 
     # -- the group -----------------------------------------------------------------------------
 
@@ -202,6 +216,7 @@ class SharedTasks:
             directory=self._directories.identity,
             standby_replicas=settings.standby_replicas,
             transactional_id=self.transactional_id,
+            join_number=next(self._joins),
         )
 
     def _share_out(self, told: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -228,7 +243,7 @@ class SharedTasks:
         gone, self._gone = self._gone - given.transactional_ids, frozenset()
         self._transactional_ids = given.transactional_ids
         for transactional_id in sorted(gone):
-            self._group.start_soon(self._fence, transactional_id)
+            self._fencing.start_soon(self._fence, transactional_id)
 
     async def _fence(self, transactional_id: str) -> None:
         with suppress(MillpondError):  # then the brokers abort it, later
@@ -267,6 +282,7 @@ class SharedTasks:
         finally:
             if self._running.get(task) is running:
                 del self._running[task]
+            running.runner.done.set()
             running.ended.set()
 
     def _lose(self, error: Fenced) -> None:
@@ -277,17 +293,23 @@ class SharedTasks:
         self._following.cancel()
 
     async def _stop_tasks(self, tasks: Collection[TaskId]) -> None:
-        """Let tasks finish their current event and commit; cut off those that take too long."""
+        """Let tasks finish their current event and commit; cut off those that take too long.
+
+        Their stores are closed afterwards: who goes on with them elsewhere need not wait for that.
+        """
         leaving = [self._running[task] for task in tasks]
         for running in leaving:
             if running.runner.ready.is_set():
                 running.runner.stop()
             else:
                 running.scope.cancel()
-        with anyio.move_on_after(self._shutdown_ms / 1000):
+        with anyio.move_on_after(self._shutdown_ms / 1000) as limit:
             for running in leaving:
-                await running.ended.wait()
-        await _end(leaving)
+                await running.runner.done.wait()
+        if limit.cancelled_caught:
+            await _end(leaving)
+        for task in tasks:
+            self._running.pop(task, None)
 
     async def _drop(self) -> None:
         """Forget all tasks, with what is not committed, and the producer."""
@@ -308,7 +330,7 @@ class SharedTasks:
     async def _until_tasks_run(self) -> None:
         """Let tasks be restored first: copies take of the same disk, network and processor."""
         for running in list(self._running.values()):
-            await _first_of(running.runner.ready, running.ended)
+            await _first_of(running.runner.ready, running.runner.done)
 
 
 async def _first_of(*events: anyio.Event) -> None:

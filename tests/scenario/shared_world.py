@@ -47,20 +47,32 @@ class Stores(Protocol):
     async def close_kept(self) -> None: ...
 
 
+class Disk(MemoryBackend):
+    """A task's store, in memory, that tells when it is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_open = False
+
+    def close(self) -> None:
+        super().close()
+        self.is_open = False
+
+
 class Directory:
-    """A worker's stores, in memory."""
+    """A worker's stores, in memory. One that is still being closed is waited for, as with RocksDB's lock."""
 
     def __init__(self, name: str) -> None:
         self.identity = name
-        self._backends: dict[TaskId, MemoryBackend] = {}
+        self._disks: dict[TaskId, Disk] = {}
 
     async def open(self, subtopology: str, partition: int, *, rebuild: bool) -> Backend:
-        task = TaskId(subtopology, partition)
-        if rebuild or task not in self._backends:
-            self._backends[task] = MemoryBackend()
-        backend = self._backends[task]
-        backend.reopen()
-        return backend
+        disk = self._disks.setdefault(TaskId(subtopology, partition), Disk())
+        while disk.is_open:  # noqa: ASYNC110 - it is closed in a thread
+            await anyio.sleep(0.001)
+        disk.reopen()
+        disk.is_open = True
+        return disk
 
     def warm(self) -> dict[TaskId, int]:
         return {}
