@@ -29,7 +29,7 @@ from .stateful_app import BEATS, EVENTS, SETTINGS, TASKS_GROUP
 
 TARGET: Final = "millpond.bench.cluster.stateful_app:app"
 VALUE_BYTES: Final = 1000
-BEAT_S: Final = 0.25
+BEAT_S: Final = 0.5
 USUAL_S: Final = 5.0
 LOOK_S: Final = 0.2
 PATIENCE_S: Final = 600
