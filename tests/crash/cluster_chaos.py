@@ -128,7 +128,7 @@ class Chaos:
         self._begun = time.monotonic()
 
     def run(self, duration_s: float, restarts: int) -> None:
-        """Let things happen; the broker is restarted so many times, in equal distances."""
+        """Let things happen for as long, or somewhat longer; the broker is restarted in equal distances."""
         begun = self._begun = time.monotonic()
         for _ in range(WORKERS_FIRST):
             self._add()
@@ -136,7 +136,8 @@ class Chaos:
         self.start_s = time.monotonic() - begun
         begun = time.monotonic()
         restart_at = [begun + duration_s * (n + 1) / (restarts + 1) for n in range(restarts)]
-        while (now := time.monotonic()) < begun + duration_s:
+        while (now := time.monotonic()) < begun + duration_s or not self._has_seen_all():
+            assert now < begun + duration_s + PATIENCE_S, self.happened
             if restart_at and now > restart_at[0]:
                 restart_at.pop(0)
                 self._restart_broker()
@@ -147,6 +148,10 @@ class Chaos:
         for name in list(self._resume_at):
             self._resume(name)
         self._check()
+
+    def _has_seen_all(self) -> bool:
+        """Whether some of all has happened, however slow the machine is."""
+        return all(self.happened[what] for what in ("killed", "paused", "stopped"))
 
     def _check(self) -> None:
         """None may have ended by itself, but those that had no broker."""

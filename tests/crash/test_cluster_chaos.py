@@ -97,7 +97,6 @@ def test_outputs_are_exactly_once_whatever_happens_to_workers_and_broker(
             f"{watch.longest_s:.1f} s ({allowed_s:.1f} s allowed), first start {chaos.start_s:.1f} s"
         )
         check_outputs(broker.address, numbers.sent)
-        assert chaos.happened["killed"] + chaos.happened["paused"] >= duration_s / 20
         assert watch.longest_s < allowed_s, "\n".join(chaos.story)
     finally:
         broker.end()
