@@ -46,6 +46,7 @@ async def test_tasks_that_stay_work_on_while_one_that_moves_is_waited_for() -> N
             await w.order("fast-0", "fast-1", "fast-2")
             await until(lambda: handled_by(w, first, 2) * 3 == w.sent.total() - 1)
         assert 5 not in second.runners(), "it is not handed over amid an event"
+        assert member(second).joins == 2, "it waits, and does not ask again and again"
         w.gates["slow-5"].set()
         await w.check()
         assert all(first.runners()[partition] is before[partition] for partition in range(3))
@@ -121,6 +122,12 @@ async def test_the_leader_fences_who_is_gone_and_nobody_else() -> None:
             await w.shared_out()
             assert w.log.fenced == dead
         await w.check()
+
+
+def member(worker: Worker) -> Member:
+    assert isinstance(worker.engine.tasks, SharedTasks)
+    assert isinstance(worker.engine.tasks.membership, Member)
+    return worker.engine.tasks.membership
 
 
 def transactional_id(worker: Worker) -> str:
