@@ -8,10 +8,10 @@ abort is refused, or nobody answers, the producer ends: making a new one decides
 
 The order within a transaction is chosen:
 
-1. The coordinator is told of all partitions and groups, in requests that follow each other: it refuses
-   one that comes while it writes down the one before, and lets a while pass before it tries again for a
-   partition's leader. (Apache Kafka answers before it has written the markers of the last transaction, and
-   refuses the first request of the next one until then; it is asked again within milliseconds.)
+1. The coordinator is told of all partitions and groups, one request after another: it refuses what comes
+   while it writes down the one before. (Apache Kafka answers before it has written the markers of the last
+   transaction, and refuses the first request of the next one until then; it is asked again within
+   milliseconds.) Where each transaction has an epoch of its own, brokers tell the coordinator themselves.
 2. The offsets of tasks' groups and the records, all at the same time.
 3. The fence, if there is one: an offset in the name of a group's member. Where the coordinator takes it,
    the member had its place at a time when all else of the transaction had been told to the cluster.
