@@ -1,4 +1,4 @@
-"""`python -m bench.cluster_reader`: what a reader of a log on a cluster costs above librdkafka.
+"""`python -m bench.cluster_reader`: what a reader of a log on a cluster costs, beside librdkafka's consumer.
 
 A Millpond broker runs beside it, with its data in a directory. Each round reads a whole topic three
 times, from its beginning to its end, each time with new connections:
@@ -7,11 +7,11 @@ times, from its beginning to its end, each time with new connections:
   and offset, and keeps none;
 - *records*: the same loop, which makes of each message a record like a reader's, in a list by
   partition;
-- *reader*: a `ClusterLog`'s reader.
+- *reader*: a `ClusterLog`'s reader, which fetches over connections of ours, and decodes whole batches.
 
-Printed is the best of the rounds. Then: how long a record takes from the return of its append to a
-reader that waits; and the threads and the memory that many readers of one partition each take, in a
-process of their own.
+Printed is the best of the rounds. Then: how long a record takes from the call of its append to a reader
+that waits, and to whoever appends it; and the threads, the connections and the memory that many readers
+of one partition each take, in a process of their own.
 """
 
 import argparse
@@ -25,15 +25,13 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from statistics import quantiles
-from typing import Any
+from typing import Any, NamedTuple
 
 import anyio
 from confluent_kafka import Consumer, Producer
 from confluent_kafka import TopicPartition as ClientPartition
-from millpond.log.cluster.address import parse_address
-from millpond.log.cluster.arrivals import ClusterRecord
 from millpond.log.cluster.cluster_log import ClusterLog
-from millpond.log.model import Isolation, NewRecord, TopicPartition
+from millpond.log.model import Headers, NewRecord, TopicPartition
 
 from .brokers.subjects import Running, millpond
 from .brokers.throughput import make_topic
@@ -121,17 +119,27 @@ def touched(messages: list[Any]) -> None:
         message.offset()
 
 
+class MessageRecord(NamedTuple):
+    """What a reader's records have, too."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
 class Gathering:
     """Makes records of messages, and keeps those of the last call only."""
 
     def __init__(self) -> None:
-        self.records: dict[tuple[str, int], list[ClusterRecord]] = {}
+        self.records: dict[tuple[str, int], list[MessageRecord]] = {}
 
     def add(self, messages: list[Any]) -> None:
         records = defaultdict(list)
         for message in messages:
             records[message.topic(), message.partition()].append(
-                ClusterRecord(
+                MessageRecord(
                     message.offset(),
                     message.timestamp()[1],
                     message.key(),
@@ -146,8 +154,15 @@ def bare(
     address: str, places: list[TopicPartition], count: int, use: Callable[[list[Any]], None]
 ) -> float:
     """Read with a consumer and nothing else; return the seconds that it took."""
-    settings = parse_address(f"kafka://{address}", {}, 30).consumer(Isolation.READ_COMMITTED)
-    consumer = Consumer(settings | {"enable.partition.eof": False})
+    consumer = Consumer(
+        {
+            "bootstrap.servers": address,
+            "group.id": "bench",  # it wants one; nothing is committed there
+            "check.crcs": True,
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+        }
+    )
     consumer.assign([ClientPartition(*place, 0) for place in places])
     messages = consumer.consume(1, 30)
     begun = time.perf_counter()
@@ -212,12 +227,12 @@ async def footprint(address: str) -> None:
     """Open many readers, each of one partition, and wait until all are at their ends."""
     places = [TopicPartition("many", number) for number in range(MANY)]
     async with ClusterLog.open(f"kafka://{address}") as log:
-        before = threads(), memory()
+        before = threads(), connections(), memory()
         readers = [log.reader() for _ in places]
 
         async def begin(number: int) -> None:
             readers[number].assign({places[number]: 0})
-            await readers[number].read(wait_max_s=0)
+            await readers[number].read(wait_max_s=0.1)
 
         begun = time.perf_counter()
         async with anyio.create_task_group() as tasks:
@@ -227,7 +242,8 @@ async def footprint(address: str) -> None:
         await anyio.sleep(1)
         print(
             f"{MANY} readers: {threads() - before[0]} threads, "
-            f"{(memory() - before[1]) / 1e6:.0f} MB, begun in {begun_s:.2f} s"
+            f"{connections() - before[1]} connections, "
+            f"{(memory() - before[2]) / 1e6:.0f} MB, begun in {begun_s:.2f} s"
         )
         async with anyio.create_task_group() as tasks:
             for reader in readers:
@@ -242,6 +258,12 @@ async def footprint(address: str) -> None:
 
 def threads() -> int:
     return sum(1 for _ in Path("/proc/self/task").iterdir())
+
+
+def connections() -> int:
+    """Return how many sockets this process has open."""
+    files = Path("/proc/self/fd").iterdir()
+    return sum(str(each.readlink()).startswith("socket:") for each in files if each.is_symlink())
 
 
 def memory() -> int:

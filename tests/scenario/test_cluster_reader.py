@@ -249,7 +249,7 @@ async def test_connections_that_break_lose_and_repeat_nothing(
         append(broker, *numbered(place, 40, size=2_000))
     ends = {ORDERS: 120, OTHER: 120}
     url = f"127.0.0.1:{broker.port}"
-    with FaultyNetwork(url, seed=4, cuts_max=15, bytes_between_cuts=40_000) as network:
+    with FaultyNetwork(url, seed=4, cuts_max=10, bytes_between_cuts=40_000) as network:
         settings: Settings = {"fetch.message.max.bytes": 20_000, "log_level": 0}
         async with ClusterLog.open(f"kafka://{network.address}", settings=settings) as far:
             readers = [far.reader() for _ in range(3)]
