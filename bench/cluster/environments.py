@@ -17,6 +17,7 @@ PINNED: Final = {
     ),
     "quixstreams": ("quixstreams==3.28.0",),
     "bytewax": ("bytewax==0.21.1", "confluent-kafka==2.16.1", "orjson"),
+    "pathway": ("pathway==0.33.0",),
 }
 
 

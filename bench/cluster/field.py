@@ -105,6 +105,12 @@ FIELD: Final = {
             by_script("bytewax", "bytewax_flow.py", tells_itself=True),
         ),
         Contestant(
+            "pathway",
+            "at least once by kept inputs and positions each second; state is made again from them",
+            0.5,
+            by_script("pathway", "pathway_flow.py", tells_itself=True),
+        ),
+        Contestant(
             "quixstreams",
             "exactly-once; a checkpoint each second",
             0.2,
