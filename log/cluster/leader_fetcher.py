@@ -6,8 +6,8 @@ a connection of its own and at most one request under way. Only the first one as
 others ask for a moment, again and again, until the first lane is back and takes over what they have:
 so in the long run there is one request under way, however many partitions are read.
 
-A partition is named once in a request. So two readers of the same one are served by different lanes, or
-take turns.
+A partition is named once in a request. So the second of two readers of the same ones is left to another
+lane for good. That may be patient, too, as long as a third one is free for what wants more meanwhile.
 
 Source: KIP-74 (limits of a response), KIP-219 (throttling), KIP-320 (leader epochs), KIP-516.
 """
@@ -39,6 +39,9 @@ from .gaps import pass_gaps
 from .offsets import failure_of
 
 LANES_MAX: Final = 3
+SECOND: Final = 1
+"""The lane that asks for other readers of what the first one, 0, asks for."""
+
 IMPATIENT_MS: Final = 50
 """How long a broker may hold back what only bridges the time until the first lane is back."""
 
@@ -86,6 +89,7 @@ class LeaderFetcher:
         self._flows: dict[Flow, Leader] = {}  # in the order in which it is their turn
         self._bridged: set[Flow] = set()
         self._wait_ms: list[int] = []  # of each lane's request that is under way; 0 if none is
+        self._first_asks: set[TopicPartition] = set()  # for these
         self._news = anyio.Event()
 
     def add(self, flow: Flow, leader: Leader) -> None:
@@ -157,13 +161,17 @@ class LeaderFetcher:
         return list(asked.values())
 
     def _begin(self, lane: int, asked: Iterable[Flow]) -> None:
-        patient_ms = self._limits.wait_max_ms
-        is_first_alone = not lane and not any(self._wait_ms[1:])
-        self._wait_ms[lane] = patient_ms if is_first_alone else min(IMPATIENT_MS, patient_ms)
         for flow in asked:
             flow.is_asked_for = True
-        if not lane:
+        patient_ms = self._limits.wait_max_ms
+        partitions = {flow.partition for flow in asked}
+        if lane:
+            is_patient = lane == SECOND and partitions <= self._first_asks
+        else:
+            is_patient = all(wait_ms in {0, patient_ms} for wait_ms in self._wait_ms[SECOND:])
+            self._first_asks = partitions
             self._bridged.difference_update(asked)
+        self._wait_ms[lane] = patient_ms if is_patient else min(IMPATIENT_MS, patient_ms)
 
     def _end(self, lane: int, asked: Iterable[Flow]) -> None:
         self._wait_ms[lane] = 0

@@ -127,6 +127,12 @@ class Requests:
         before, (self.count, self.size) = (self.count, self.size), self._now()
         return (self.size - before[1]) / (self.count - before[0])
 
+    async def answered_in(self, wait_s: float) -> int:
+        """Return how many were answered since the last question, and meanwhile."""
+        await anyio.sleep(wait_s)
+        before, (self.count, self.size) = self.count, self._now()
+        return self.count - before
+
 
 def connections(broker: RunningBroker) -> int:
     return broker.do(lambda: broker.server.node.metrics.connections.open)
@@ -174,6 +180,25 @@ async def test_readers_of_the_same_partition_all_get_everything(
     append(broker, *numbered(ORDERS, 1, start=60))
     for progress, reader in zip(all_progress, readers, strict=True):
         await progress.read_up_to(reader, {ORDERS: 63})
+
+
+@pytest.mark.parametrize("readers_of_each", [1, 2])
+async def test_while_there_is_no_news_requests_stay_under_way(
+    broker: RunningBroker, readers_of_each: int
+) -> None:
+    """They may wait for a minute here, so any that is answered is one too many."""
+    async with open_log(broker, fetch_wait_max_ms=60_000) as log:
+        await make_topic(log)
+        readers = [log.reader() for _ in range(readers_of_each)]
+        for reader in readers:
+            reader.assign({ORDERS: 0, OTHER: 0})
+        requests = Requests(broker)
+        with anyio.fail_after(10):
+            while await requests.answered_in(0.2):
+                pass
+        append(broker, *numbered(OTHER, 1))
+        for reader in readers:
+            await Progress({OTHER: 0}).read_up_to(reader, {OTHER: 3})
 
 
 async def test_what_is_not_read_is_bounded_waits_and_keeps_nobody_waiting(
