@@ -108,12 +108,13 @@ def until_steady(listener: Listener, workers: Workers, scale: Scale, since: floa
         }
         if now != owners:
             steady_since, owners = time.monotonic(), now
-        alive = {worker.process.pid for worker in workers.running.values()}
-        whole = len(owners) == scale.partitions and set(owners.values()) == alive
-        if whole and time.monotonic() - steady_since > QUIET_S:
+        alive = [worker.process.pid for worker in workers.running.values()]
+        shares = {pid: list(owners.values()).count(pid) for pid in alive}
+        is_even = max(shares.values()) - min(shares.values()) <= 1
+        is_whole = sum(shares.values()) == scale.partitions
+        if is_whole and is_even and time.monotonic() - steady_since > QUIET_S:
             return
         if time.monotonic() > deadline:
-            shares = {pid: list(owners.values()).count(pid) for pid in alive}
             raise AssertionError(f"after {PATIENCE_S} s tasks run like this: {shares}")
 
 
