@@ -34,6 +34,7 @@ USUAL_S: Final = 5.0
 LOOK_S: Final = 0.2
 PATIENCE_S: Final = 600
 QUIET_S: Final = 5.0
+TITLES: Final = ("", "moved", "gap of others", "(before)", "all run", "pause", "longest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +175,7 @@ class Progress:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.cluster.rebalance", description=__doc__)
-    parser.add_argument("--broker", choices=list(BROKERS), default="millpond")
+    parser.add_argument("--broker", action="append", choices=list(BROKERS))
     parser.add_argument("--partitions", type=int, default=200)
     parser.add_argument("--megabytes", type=int, default=200, help="of state, in all")
     parser.add_argument("--workers", type=int, default=2)
@@ -183,37 +184,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", default=str(ROOT / "bench" / "rebalance.json"))
     chosen = parser.parse_args(arguments)
     console = Console()
-    table = Table(
-        "", title=f"{chosen.partitions} tasks, {chosen.megabytes} MB of state, on {chosen.broker}"
-    )
-    for title in (
-        "moved",
-        "longest gap of others",
-        "(before)",
-        "all run again",
-        "pause: median",
-        "longest",
-    ):
-        table.add_column(title, justify="right")
     figures = []
-    for standby_replicas in chosen.standby_replicas or [0, 1]:
-        scale = Scale(chosen.partitions, chosen.megabytes, chosen.workers, standby_replicas)
-        kind = "standby" if standby_replicas else "cold"
-        with (
-            tempfile.TemporaryDirectory(dir=chosen.directory) as directory,
-            BROKERS[chosen.broker](Path(directory, "broker")) as broker,
-        ):
-            for what, found in rebalances(broker.address, scale, Path(directory, "workers")):
-                console.print(f"{kind}, {what}: {found}", highlight=False, soft_wrap=True)
-                figures.append({"kind": kind, "what": what, **rounded(found)})
-                table.add_row(f"{kind}: {what}", *cells_of(found))
-    console.print(table)
-    told = {
-        "broker": chosen.broker,
-        "tasks": chosen.partitions,
-        "megabytes": chosen.megabytes,
-        "rebalances": figures,
-    }
+    for name in chosen.broker or ["millpond"]:
+        table = Table(title=f"{chosen.partitions} tasks, {chosen.megabytes} MB of state, on {name}")
+        for title in TITLES:
+            table.add_column(title, justify="right" if table.columns else "left")
+        for standby_replicas in chosen.standby_replicas or [0, 1]:
+            scale = Scale(chosen.partitions, chosen.megabytes, chosen.workers, standby_replicas)
+            kind = "standby" if standby_replicas else "cold"
+            with (
+                tempfile.TemporaryDirectory(dir=chosen.directory) as directory,
+                BROKERS[name](Path(directory, "broker")) as broker,
+            ):
+                for what, found in rebalances(broker.address, scale, Path(directory, "workers")):
+                    console.print(f"{kind}, {what}: {found}", highlight=False, soft_wrap=True)
+                    figures.append({"broker": name, "kind": kind, "what": what, **rounded(found)})
+                    table.add_row(f"{kind}: {what}", *cells_of(found))
+        console.print(table)
+    told = {"megabytes": chosen.megabytes, "workers": chosen.workers, "rebalances": figures}
     Path(chosen.output).write_text(json.dumps(told, indent=2) + "\n")
 
 
