@@ -40,8 +40,10 @@ if TYPE_CHECKING:
     from ..app import App
 
 
-PLANS_MAX: Final = 5
-"""How often topics are planned anew when other workers create them meanwhile."""
+PLANS_MAX: Final = 8
+PLAN_PAUSE_S: Final = 0.05
+"""How often topics are planned anew when other workers create them meanwhile, and the first pause in between, which
+doubles: a broker says that a topic exists before another one, or it itself, describes it."""
 
 
 class OpenBackend(Protocol):
@@ -130,15 +132,16 @@ class Engine:
             for sub in self.topology.subtopologies
             for table in sub.tables
         ]
-        for others_left in reversed(range(PLANS_MAX)):
+        for attempt in range(PLANS_MAX):
             existing = await self.log.describe_topics(names)
             self._plan = plan(self.topology, existing, self.settings.partitions)
             try:
                 await self.log.create_topics(self._plan.create)
                 break
             except TopicExists:  # another worker starts at the same time
-                if not others_left:
+                if attempt == PLANS_MAX - 1:
                     raise
+                await anyio.sleep(PLAN_PAUSE_S * 2**attempt)
         self._by_name = {topic.name: topic for topic in self.topology.topics}
         self._outbox = Outbox(await self.log.producer(), self.outputs())
         for table in self.topology.global_tables:
