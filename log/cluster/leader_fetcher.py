@@ -172,6 +172,8 @@ class LeaderFetcher:
             self._first_asks = partitions
             self._bridged.difference_update(asked)
         self._wait_ms[lane] = patient_ms if is_patient else min(IMPATIENT_MS, patient_ms)
+        if any(flow.is_hungry and not flow.is_asked_for for flow in self._flows):
+            self._look()
 
     def _end(self, lane: int, asked: Iterable[Flow]) -> None:
         self._wait_ms[lane] = 0

@@ -201,6 +201,19 @@ async def test_while_there_is_no_news_requests_stay_under_way(
             await Progress({OTHER: 0}).read_up_to(reader, {OTHER: 3})
 
 
+async def test_who_begins_with_others_does_not_wait_until_they_have_something(
+    broker: RunningBroker,
+) -> None:
+    async with open_log(broker, fetch_wait_max_ms=60_000) as log:
+        await make_topic(log)
+        append(broker, *numbered(ORDERS, 1))
+        positions = [3, 0, 3]
+        readers = [log.reader() for _ in positions]
+        for reader, position in zip(readers, positions, strict=True):
+            reader.assign({ORDERS: position})
+        await Progress({ORDERS: 0}).read_up_to(readers[1], {ORDERS: 3})
+
+
 async def test_what_is_not_read_is_bounded_waits_and_keeps_nobody_waiting(
     broker: RunningBroker,
 ) -> None:
