@@ -16,7 +16,7 @@ from typing import Final
 from ..errors import LogError, UnknownTopic, Unreachable
 from ..model import Offset, TopicPartition
 from ..wire.api import Api, RequestT, ResponseT
-from ..wire.error_codes import ErrorCode
+from ..wire.error_codes import RETRIABLE, ErrorCode
 from ..wire.errors import MalformedMessage
 from ..wire.frames import LENGTH, encode_request, read_response
 from ..wire.messages.describe_log_dirs import (
@@ -206,5 +206,7 @@ def _check(code: int, subject: str) -> None:
     error = ErrorCode(code)
     if error in {ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, ErrorCode.INVALID_TOPIC_EXCEPTION}:
         raise UnknownTopic(f"there is no {subject}")
+    if error in RETRIABLE:  # as while a partition's leader starts
+        raise Unreachable(f"{subject}: {error.name}")
     if error is not ErrorCode.NONE:
         raise LogError(f"{subject}: {error.name}")
