@@ -1,7 +1,7 @@
 """Readers of a cluster: how they share connections, and what nothing that befalls them may lose or repeat."""
 
 import random
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, ExitStack
 from pathlib import Path
 
@@ -17,26 +17,18 @@ from millpond.log.cluster.leader_fetcher import LANES_MAX
 from millpond.log.cluster.offsets import Offsets
 from millpond.log.cluster.reader import ClusterReader
 from millpond.log.errors import ConfigError, UnknownTopic
-from millpond.log.interface import Reader
-from millpond.log.model import Isolation, Offset, TopicPartition
-from millpond.log.records import encode_batch
+from millpond.log.model import Isolation, TopicPartition
 from millpond.log.shell.listeners import Listener
 from millpond.log.wire.messages.fetch import FETCH
-from millpond.log.wire.messages.produce import (
-    PRODUCE,
-    PartitionProduceData,
-    ProduceRequest,
-    TopicProduceData,
-)
 from millpond.tests.clients.faulty_network import FaultyNetwork
 from millpond.tests.conformance.helpers import (
     ORDERS,
     OTHER,
     eventually,
     make_topic,
-    new,
     read_values,
 )
+from millpond.tests.twins.numbered_records import Progress, append, numbered
 from millpond.tests.twins.running_broker import RunningBroker
 
 pytestmark = pytest.mark.anyio
@@ -65,48 +57,6 @@ def open_log(
 ) -> AbstractAsyncContextManager[ClusterLog]:
     named = {name.replace("_", "."): value for name, value in settings.items()}
     return ClusterLog.open(f"kafka://127.0.0.1:{broker.port}", settings=named, timeout_s=10)
-
-
-def append(broker: RunningBroker, *batches: tuple[TopicPartition, Sequence[bytes]]) -> None:
-    """Append batches without a producer, whose first append takes a while."""
-    with broker.client() as client:
-        for place, values in batches:
-            records = bytes(encode_batch([new(value) for value in values]))
-            partition = PartitionProduceData(index=place.partition, records=records)
-            topic = TopicProduceData(name=place.topic, partition_data=[partition])
-            request = ProduceRequest(acks=-1, timeout_ms=5000, topic_data=[topic])
-            answer = client.ask(PRODUCE, 9, request)
-            assert answer.responses[0].partition_responses[0].error_code == 0
-
-
-def numbered(
-    place: TopicPartition, batches: int, *, each: int = 3, size: int = 0, start: int = 0
-) -> list[tuple[TopicPartition, list[bytes]]]:
-    """Return batches whose values are their offsets."""
-    return [
-        (place, [b"%d" % number + b" " * size for number in range(first, first + each)])
-        for first in range(start, start + batches * each, each)
-    ]
-
-
-class Progress:
-    """What a reader has read, which has to be every offset once, in order."""
-
-    def __init__(self, positions: Mapping[TopicPartition, Offset]) -> None:
-        self.positions = dict(positions)
-
-    async def read(self, reader: Reader, bytes_max: int = 1 << 20, wait_max_s: float = 5) -> None:
-        for fetched in await reader.read(bytes_max=bytes_max, wait_max_s=wait_max_s):
-            begun = self.positions[fetched.partition]
-            expected = list(range(begun, fetched.next_offset))
-            assert [record.offset for record in fetched.records] == expected
-            assert [int(record.value or b"") for record in fetched.records] == expected
-            self.positions[fetched.partition] = fetched.next_offset
-
-    async def read_up_to(self, reader: Reader, ends: Mapping[TopicPartition, Offset]) -> None:
-        with anyio.fail_after(20):
-            while self.positions != ends:
-                await self.read(reader)
 
 
 class Requests:
