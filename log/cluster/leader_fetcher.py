@@ -14,6 +14,7 @@ Source: KIP-74 (limits of a response), KIP-219 (throttling), KIP-320 (leader epo
 
 from collections.abc import Callable, Collection, Iterable
 from typing import Final
+from uuid import UUID
 
 import anyio
 import anyio.abc
@@ -203,12 +204,13 @@ class LeaderFetcher:
         waiting = sum(flow.waiting_bytes for flow in self._flows)
         share = max((WAITING_BYTES_MAX - waiting) // len(asked), PARTITION_BYTES_MIN)
         bytes_max = min(self._limits.partition_bytes_max, share)
-        topics: dict[str, FetchTopic] = {}
+        topics: dict[tuple[str, UUID], FetchTopic] = {}  # one that was made anew is another one
         for flow in asked:
             assert flow.topic_id is not None
             name, number = flow.partition
             topic = topics.setdefault(
-                name, FetchTopic(topic=name, topic_id=flow.topic_id, partitions=[])
+                (name, flow.topic_id),
+                FetchTopic(topic=name, topic_id=flow.topic_id, partitions=[]),
             )
             topic.partitions.append(
                 FetchPartition(
