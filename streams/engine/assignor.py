@@ -217,8 +217,9 @@ def _fill(
 def _standbys(told: Sequence[Told], owners: Mapping[TaskId, int]) -> list[set[TaskId]]:
     """Return the tasks of whose state each worker keeps a copy.
 
-    Whoever has most of a state keeps it, unless that would be more than its share; what is left then goes
-    to whoever has fewest copies.
+    Whoever has most of a state keeps it, unless that would be more than its share, in all or of what one
+    worker runs: when that one is gone, the others share its tasks evenly, and each should have copies of its
+    part. What is left then goes to whoever has fewest copies.
     """
     given: list[set[TaskId]] = [set() for _ in told]
     directories: dict[TaskId, set[str]] = {}
@@ -236,10 +237,17 @@ def _standbys(told: Sequence[Told], owners: Mapping[TaskId, int]) -> list[set[Ta
         replicas = max((told[worker].standby_replicas for worker in knowing), default=0)
         wanted[task] = min(replicas, len({told[worker].directory for worker in able[task]}))
     share = -(-sum(wanted.values()) // max(1, len(told)))
+    of_owner: Counter[int] = Counter()
+    holders: Counter[int] = Counter()
+    for task, owner in owners.items():
+        of_owner[owner] += wanted[task]
+        holders[owner] = max(holders[owner], len(able[task]))
+    held: Counter[tuple[int, int]] = Counter()
 
     def give(task: TaskId, worker: int) -> None:
         if wanted[task] and told[worker].directory not in directories[task]:
             given[worker].add(task)
+            held[owners[task], worker] += 1
             directories[task].add(told[worker].directory)
             wanted[task] -= 1
 
@@ -251,10 +259,14 @@ def _standbys(told: Sequence[Told], owners: Mapping[TaskId, int]) -> list[set[Ta
         if told[worker].warmth(task) >= 0
     ]
     for _, task, worker in sorted(warm):
-        if len(given[worker]) < share:
+        owner = owners[task]
+        part = -(-of_owner[owner] // holders[owner])
+        if len(given[worker]) < share and held[owner, worker] < part:
             give(task, worker)
     for task in [task for task, number in wanted.items() if number]:
-        for worker in sorted(able[task], key=lambda w: (len(given[w]), actives[w], w)):
+        owner = owners[task]
+        ranks = {w: (held[owner, w], len(given[w]), actives[w], w) for w in able[task]}
+        for worker in sorted(able[task], key=ranks.__getitem__):
             give(task, worker)
     return given
 

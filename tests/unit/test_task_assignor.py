@@ -114,6 +114,20 @@ def test_copies_are_kept_in_another_directory_than_the_runners() -> None:
     assert result["a"].standby | result["b"].standby == tasks(3)
 
 
+def test_when_a_worker_is_gone_each_of_the_others_has_copies_of_what_it_is_given() -> None:
+    """Though one of them was there first, and is warm with everything."""
+    told = {
+        "a": worker("A", 0, 1, 2, 3, copies=1, partitions=12),
+        "b": worker("B", 4, 5, 6, 7, copies=1, partitions=12),
+        "c": worker("C", 8, 9, 10, 11, copies=1, partitions=12),
+    }
+    told["b"] = replace(told["b"], warm=dict.fromkeys(tasks(*range(12)), 90))
+    before = share_out(told)
+    after = share_out({name: each for name, each in told.items() if name != "a"})
+    for name in "bc":
+        assert before[name].standby & tasks(0, 1, 2, 3) == after[name].active - told[name].running
+
+
 def test_there_are_no_copies_where_there_is_one_directory() -> None:
     result = share_out({name: worker("shared", copies=2) for name in "ab"})
     assert not result["a"].standby | result["b"].standby
