@@ -12,7 +12,7 @@ import math
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import anyio
 import anyio.abc
@@ -34,6 +34,10 @@ from .trouble import Troubles, Verdict, exhausted, headers_of
 
 if TYPE_CHECKING:
     from .engine import Engine
+
+
+QUICK_RUN_SIZE: Final = 512
+"""Events per run at most while a commit is under way, whose many steps each wait for a turn of the loop."""
 
 
 class TaskRunner:
@@ -146,7 +150,10 @@ class TaskRunner:
             self._news = True
             await self._derive()
         await self._commit_if_due()
-        item = self.task.next_run(self._size_max)
+        is_quick = self._commits.is_under_way
+        item = self.task.next_run(
+            min(self._size_max, QUICK_RUN_SIZE) if is_quick else self._size_max
+        )
         if item is None:
             await self._fetch()
         elif isinstance(item, Undecodable):
