@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-long test-clients clients-table client-packages check bench bench-brokers bench-rebalance format clean
+.PHONY: demo test test-long test-clients clients-table client-packages check bench bench-brokers bench-cluster bench-rebalance format clean
 
 demo: $(READY)
 	$(RUN)/python -m examples.flights
@@ -36,6 +36,10 @@ bench: $(READY)
 # The broker beside Apache Kafka, where there is Java; about ten minutes.
 bench-brokers: $(READY) client-packages
 	$(RUN)/python -m bench.brokers
+
+# Workers on a broker beside other frameworks, each in an environment of its own; takes a quarter of an hour.
+bench-cluster: $(READY) client-packages
+	$(RUN)/python -m bench.cluster
 
 # What tasks do when workers come, go and are killed, with 1 GB of state; about ten minutes.
 bench-rebalance: $(READY)

@@ -99,7 +99,7 @@ def results_of(name: str, broker: Running, chosen: argparse.Namespace) -> Iterat
                 broker,
                 FIELD["millpond"],
                 "count",
-                chosen.events,
+                chosen.events * 2,
                 cores[-processes:],
                 chosen.directory,
                 partitions=2,
