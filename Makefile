@@ -16,7 +16,7 @@ test-long: $(READY)
 	$(RUN)/pytest -n 2 -m long
 
 test-clients: $(READY) client-packages
-	$(RUN)/pytest tests/clients -m clients -n 2 --dist loadfile -rs
+	$(RUN)/pytest tests -m clients -n 2 --dist loadfile -rs
 
 clients-table: $(READY) client-packages
 	$(RUN)/pytest tests/clients -m clients -n 2 --dist loadfile -rs --write-table
