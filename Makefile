@@ -10,7 +10,7 @@ demo: $(READY)
 	$(RUN)/python -m examples.flights
 
 test: $(READY)
-	$(RUN)/pytest -n 2
+	$(RUN)/pytest -n 2 --dist worksteal
 
 test-long: $(READY)
 	$(RUN)/pytest -n 2 -m long
