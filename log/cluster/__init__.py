@@ -3,7 +3,7 @@
     async with ClusterLog.open("kafka://localhost:9092") as log:
         ...
 
-librdkafka speaks the protocol: transactions, retries, TLS, SASL. What it has no call for, or none that
-can be relied on, is asked with our own codec: `direct.py`, `membership.py`. Nothing here is imported
-unless a cluster is used.
+Workers' fetches, transactions, memberships and offsets go over connections of our own (`brokers.py`,
+`connection.py`); topics, groups and plain producing through librdkafka. Nothing here is imported unless a
+cluster is used.
 """

@@ -1,4 +1,4 @@
-"""The log on a cluster, through librdkafka: the same interface as the log in this process.
+"""The log on a cluster, over the Kafka protocol: the same interface as the log in this process.
 
     async with ClusterLog.open("kafka://localhost:9092", settings={"security.protocol": "ssl"}) as log:
         ...

@@ -81,7 +81,6 @@ class Transaction:
     Attributes:
         identity: who asks.
         deadline: by the monotonic clock.
-        is_begun: the cluster may have heard of it.
         is_uncertain: of some request it is not known whether it was, or will be, carried out.
     """
 
@@ -95,7 +94,6 @@ class Transaction:
     ) -> None:
         self.identity = identity
         self.deadline = deadline
-        self.is_begun = False
         self.is_uncertain = False
         self._id = transactional_id
         self._way = way
@@ -138,7 +136,6 @@ class Transaction:
 
     async def add(self, groups: Iterable[str], partitions: Collection[TopicPartition]) -> None:
         """Tell the coordinator what is to come: one after the other, since it refuses what comes meanwhile."""
-        self.is_begun = True
         for group in groups:
             await self._ask(
                 TRANSACTIONAL_ID,
@@ -165,7 +162,6 @@ class Transaction:
         self, place: Place, offsets: Mapping[TopicPartition, CommittedOffset]
     ) -> None:
         """Commit offsets of a group, if the transaction is committed; its coordinator checks the place."""
-        self.is_begun = True
         await self._ask(
             GROUP,
             place.group,
@@ -176,7 +172,6 @@ class Transaction:
 
     async def write(self, outgoing: Collection[Outgoing]) -> None:
         """Write all batches, to all leaders at the same time."""
-        self.is_begun = True
         while any(each.next is not None for each in outgoing):
             await self._insist(partial(self._write_some, outgoing))
 
